@@ -1,0 +1,68 @@
+//! The programs that bootway itself knows how to use.
+
+use std::fmt;
+
+/// An external program that bootway's own steps start.
+///
+/// The list is closed, so `doctor` can check every one that a plan needs before a build begins. What a plan's
+/// `command` steps start is the plan's business: see [`Program::User`](crate::Program::User).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tool {
+    /// Verifies the signature of a Debian release.
+    Gpgv,
+    /// Writes squashfs images.
+    Mksquashfs,
+    /// Reads squashfs images.
+    Unsquashfs,
+    /// Writes ext2, ext3 and ext4 where our own writer lacks a feature.
+    Mke2fs,
+    /// QEMU for 64-bit PCs.
+    QemuX86,
+    /// Makes and converts disk images.
+    QemuImg,
+}
+
+impl Tool {
+    /// The name looked up on `PATH`.
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::Gpgv => "gpgv",
+            Self::Mksquashfs => "mksquashfs",
+            Self::Unsquashfs => "unsquashfs",
+            Self::Mke2fs => "mke2fs",
+            Self::QemuX86 => "qemu-system-x86_64",
+            Self::QemuImg => "qemu-img",
+        }
+    }
+
+    /// The Debian package that has it.
+    pub const fn debian_package(self) -> &'static str {
+        match self {
+            Self::Gpgv => "gpgv",
+            Self::Mksquashfs | Self::Unsquashfs => "squashfs-tools",
+            Self::Mke2fs => "e2fsprogs",
+            Self::QemuX86 => "qemu-system-x86",
+            Self::QemuImg => "qemu-utils",
+        }
+    }
+
+    /// Arguments that make it print its version.
+    pub const fn version_args(self) -> &'static [&'static str] {
+        match self {
+            Self::Mksquashfs | Self::Unsquashfs => &["-version"],
+            Self::Mke2fs => &["-V"],
+            Self::Gpgv | Self::QemuX86 | Self::QemuImg => &["--version"],
+        }
+    }
+
+    /// How to get it, for the error that says it is missing.
+    pub fn hint(self) -> String {
+        format!("install it: `apt-get install {}`, or enter `nix develop ./nix`", self.debian_package())
+    }
+}
+
+impl fmt::Display for Tool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.program())
+    }
+}

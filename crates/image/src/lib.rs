@@ -1,0 +1,6 @@
+//! Bytes on disk.
+#![forbid(unsafe_code)]
+
+mod tree;
+
+pub use tree::{Content, Node, NodeKind, Tree};

@@ -1,0 +1,56 @@
+//! The shared language of bootway: what was asked, what will happen, what happened.
+//!
+//! - [`Spec`] is `plan.toml` as it is written; [`resolve()`] turns it into a [`Plan`], or says everything that is
+//!   wrong with it at once.
+//! - A [`Step`] carries an [`Action`]: one struct of parameters for each kind of step.
+//! - An [`Event`] is one fact about a run; a [`Failure`] is an error as data.
+//! - A [`Manifest`] describes a tree of files: what a file system will hold, independent of who owns the bytes.
+//!
+//! Pure data: nothing here touches a file, a process, the clock or the environment.
+//!
+//! ```
+//! use bootway_plan::{Spec, Vars, resolve};
+//!
+//! let spec = Spec::from_toml(r#"
+//!     format = 1
+//!     name = "hello"
+//!     epoch = 1735689600
+//!
+//!     [[phase]]
+//!     name = "build"
+//!
+//!       [[phase.step]]
+//!       name = "root"
+//!       tree = { from = ["./root"] }
+//!
+//!       [[phase.step]]
+//!       name = "disk"
+//!       disk = { partition = [{ label = "ROOT", type = "linux-data", size = "fit", fs = "ext4", content = "root" }] }
+//! "#, &Vars::default())?;
+//! let plan = resolve(&spec)?;
+//! let order: Vec<_> = plan.steps().map(|step| step.id.as_str()).collect();
+//! assert_eq!(order, ["root", "disk"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod artifact;
+mod digest;
+mod event;
+mod failure;
+mod id;
+mod manifest;
+
+mod reference;
+pub mod step;
+mod units;
+
+pub use artifact::{Artifact, ArtifactKind};
+pub use digest::{Digest, Digester, InvalidDigest};
+pub use event::{DiskMap, Event, EventKind, PartitionMap, RunInfo, StepInfo, Stream, Unit, Verdict};
+pub use failure::{Class, Explain, Failure, exit_code};
+pub use id::{InvalidName, Name, OutputName, StepId};
+pub use manifest::{Entry, EntryKind, InvalidManifest, Manifest, TreePath};
+pub use reference::{InvalidReference, OutputRef, Source};
+pub use step::Action;
+pub use units::{Bytes, Millis, ParseBytesError, ParseMillisError};

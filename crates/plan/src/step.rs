@@ -1,0 +1,160 @@
+//! The kinds of steps there are, and the parameters of each.
+//!
+//! A step's kind is a key of its table in `plan.toml` (`squashfs = { … }`), so that an error points at the value
+//! itself. What a step reads and makes follows from its parameters; nothing else says it.
+
+use camino::Utf8PathBuf;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{ArtifactKind, Name, OutputName, Source};
+
+mod command;
+mod disk;
+mod inspect;
+mod source;
+mod tree;
+mod uki;
+mod vm;
+
+pub use command::{Command, CommandOutput, InvalidTemplate, Part, Template};
+pub use disk::{BootAttributes, Disk, DiskFormat, FsKind, Partition, PartitionType, Share, ShareOf, Size};
+pub use inspect::{Expect, Inspect};
+pub use source::{Debian, Fetch, Unpack};
+pub use tree::{Compression, Compressor, Edit, Initramfs, Owners, Mode, Squashfs, Tree, TreeFrom, TreePart};
+pub use uki::Uki;
+pub use vm::{
+    AccelWish, Arch, Boot, Check, CheckKind, Firmware, Limits, Login, MachineSpec, Machines, RunCheck, Vm,
+};
+
+/// A kind of step and its parameters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Run a program.
+    Command(Command),
+    /// Debian packages to a tree.
+    Debian(Debian),
+    /// Download a file.
+    Fetch(Fetch),
+    /// An archive to a tree.
+    Unpack(Unpack),
+    /// Compose and edit a tree.
+    Tree(Tree),
+    /// A tree to a cpio archive.
+    Initramfs(Initramfs),
+    /// A tree to a squashfs image.
+    Squashfs(Squashfs),
+    /// Kernel, initramfs and command line to one EFI program.
+    Uki(Uki),
+    /// Partitions to a GPT disk.
+    Disk(Disk),
+    /// Expectations on an image or tree.
+    Inspect(Inspect),
+    /// Boot and check.
+    Vm(Vm),
+}
+
+impl Action {
+    /// Every kind, in the words of the plan.
+    pub const KINDS: [&str; 11] = [
+        "command", "debian", "fetch", "unpack", "tree", "initramfs", "squashfs", "uki", "disk", "inspect", "vm",
+    ];
+
+    /// Its kind, in the word of the plan.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Command(_) => "command",
+            Self::Debian(_) => "debian",
+            Self::Fetch(_) => "fetch",
+            Self::Unpack(_) => "unpack",
+            Self::Tree(_) => "tree",
+            Self::Initramfs(_) => "initramfs",
+            Self::Squashfs(_) => "squashfs",
+            Self::Uki(_) => "uki",
+            Self::Disk(_) => "disk",
+            Self::Inspect(_) => "inspect",
+            Self::Vm(_) => "vm",
+        }
+    }
+
+    /// Everything it reads, in the order of its parameters, each once.
+    pub fn inputs(&self) -> Vec<Source> {
+        let mut sources: Vec<&Source> = match self {
+            Self::Command(it) => it.sources(),
+            Self::Debian(_) | Self::Fetch(_) => Vec::new(),
+            Self::Unpack(it) => vec![&it.from],
+            Self::Tree(it) => it.sources(),
+            Self::Initramfs(it) => it.from.iter().map(TreeFrom::source).chain(&it.kernel).collect(),
+            Self::Squashfs(it) => vec![&it.from],
+            Self::Uki(it) => it.sources(),
+            Self::Disk(it) => it.partitions.iter().filter_map(|partition| partition.content.as_ref()).collect(),
+            Self::Inspect(it) => vec![&it.image],
+            Self::Vm(it) => it.sources(),
+        };
+        let mut seen = std::collections::BTreeSet::new();
+        sources.retain(|source| seen.insert(*source));
+        sources.into_iter().cloned().collect()
+    }
+
+    /// Everything it makes; the first is meant when a reference names none.
+    pub fn outputs(&self) -> Vec<(OutputName, ArtifactKind)> {
+        let one = |name, kind| vec![(Name::fixed(name), kind)];
+        match self {
+            Self::Command(it) => it.outputs.iter().map(|(name, output)| (name.clone(), output.kind)).collect(),
+            Self::Debian(_) | Self::Tree(_) => one("tree", ArtifactKind::Tree),
+            Self::Unpack(_) => one("tree", ArtifactKind::Tree),
+            Self::Fetch(it) => one("file", it.kind),
+            Self::Initramfs(_) => one("initramfs", ArtifactKind::Initramfs),
+            Self::Squashfs(_) => one("image", ArtifactKind::Squashfs),
+            Self::Uki(_) => one("uki", ArtifactKind::Efi),
+            Self::Disk(_) => one("disk", ArtifactKind::Disk),
+            Self::Inspect(_) | Self::Vm(_) => Vec::new(),
+        }
+    }
+
+    /// Where an output is, relative to the directory of the step's outputs.
+    ///
+    /// Known before anything runs, so that later command lines are known too.
+    pub fn file_name(&self, output: &OutputName) -> String {
+        match self {
+            Self::Command(it) => {
+                it.outputs.get(output).and_then(|output| output.path.clone()).unwrap_or_else(|| output.to_string())
+            }
+            Self::Fetch(it) => it.file_name().to_owned(),
+            Self::Initramfs(_) => "initramfs.img".to_owned(),
+            Self::Squashfs(_) => "image.squashfs".to_owned(),
+            Self::Uki(_) => "uki.efi".to_owned(),
+            Self::Disk(_) => "disk.raw".to_owned(),
+            Self::Debian(_) | Self::Unpack(_) | Self::Tree(_) | Self::Inspect(_) | Self::Vm(_) => output.to_string(),
+        }
+    }
+
+    /// Whether it runs each time: its verdict is about now, and it leaves nothing that could be reused.
+    pub fn is_effect(&self) -> bool {
+        match self {
+            Self::Command(it) => it.outputs.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// What it does, in a few words.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Command(it) => it.summary(),
+            Self::Debian(it) => format!("{} from Debian {}", it.packages.join(", "), it.suite),
+            Self::Fetch(it) => it.url.clone(),
+            Self::Unpack(it) => it.from.to_string(),
+            Self::Tree(it) => it.summary(),
+            Self::Initramfs(it) => it.summary(),
+            Self::Squashfs(it) => format!("{}, {}", it.from, it.compressor),
+            Self::Uki(it) => format!("{} + {} initrd", it.kernel, it.initrd.len()),
+            Self::Disk(it) => it.summary(),
+            Self::Inspect(it) => format!("{}, {} expectations", it.image, it.expect.len()),
+            Self::Vm(it) => it.summary(),
+        }
+    }
+}
+
+/// A host path in a plan, relative to the plan's directory.
+pub type PlanPath = Utf8PathBuf;

@@ -1,0 +1,284 @@
+//! Parameters of `tree`, `initramfs` and `squashfs`: trees and what they are packed into.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Source, TreePath};
+
+/// Compose a tree from others, later ones over earlier ones, and edit it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Tree {
+    /// What it is made of, in order.
+    #[serde(default)]
+    pub from: Vec<TreeFrom>,
+    /// What is done to it then, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<Edit>,
+    /// Who owns directories that come from a path.
+    #[serde(default)]
+    pub owners: Owners,
+}
+
+/// A tree, or a part of one, in another tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum TreeFrom {
+    /// All of it, at the root.
+    All(Source),
+    /// With a place or a selection.
+    Part(TreePart),
+}
+
+/// A part of a tree, and where it goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TreePart {
+    /// The tree, or one file (`packages:bin/busybox`).
+    pub source: Source,
+    /// Where it goes: the directory that receives a tree, or the name that a file gets.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub at: TreePath,
+    /// What to take, as patterns; everything unless said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keep: Vec<String>,
+    /// What to leave out of what is taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drop: Vec<String>,
+}
+
+impl TreeFrom {
+    /// Where it comes from.
+    pub const fn source(&self) -> &Source {
+        match self {
+            Self::All(source) => source,
+            Self::Part(part) => &part.source,
+        }
+    }
+}
+
+/// Who owns what comes from a directory that is no step's output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Owners {
+    /// Root owns everything; a file's mode is 0755 if its owner may execute it, else 0644. The same result for every
+    /// user and umask.
+    #[default]
+    Root,
+    /// Owners and modes as they are in the directory.
+    Keep,
+}
+
+/// One change to a tree. Parent directories are made as needed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Edit {
+    /// Write a text file.
+    Write {
+        /// Where.
+        #[schemars(with = "String")]
+        path: TreePath,
+        /// Its content.
+        text: String,
+        /// Permission bits, octal.
+        #[serde(default = "Mode::file")]
+        mode: Mode,
+    },
+    /// Make a symbolic link.
+    Symlink {
+        /// Where.
+        #[schemars(with = "String")]
+        path: TreePath,
+        /// What it says.
+        target: String,
+    },
+    /// Remove a file or directory, which must be there.
+    Remove {
+        /// Where.
+        #[schemars(with = "String")]
+        path: TreePath,
+    },
+    /// Make a directory.
+    Mkdir {
+        /// Where.
+        #[schemars(with = "String")]
+        path: TreePath,
+        /// Permission bits, octal.
+        #[serde(default = "Mode::directory")]
+        mode: Mode,
+    },
+    /// Change permission bits.
+    Chmod {
+        /// Where.
+        #[schemars(with = "String")]
+        path: TreePath,
+        /// Permission bits, octal.
+        mode: Mode,
+    },
+    /// Change the owner.
+    Chown {
+        /// Where.
+        #[schemars(with = "String")]
+        path: TreePath,
+        /// Numeric owner.
+        uid: u32,
+        /// Numeric group.
+        gid: u32,
+    },
+    /// Copy a file within the tree.
+    Copy {
+        /// From where.
+        #[schemars(with = "String")]
+        path: TreePath,
+        /// To where.
+        #[schemars(with = "String")]
+        to: TreePath,
+    },
+    /// Empty a file.
+    Truncate {
+        /// Where.
+        #[schemars(with = "String")]
+        path: TreePath,
+    },
+}
+
+/// Permission bits, written in octal: `"0755"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Mode(pub u16);
+
+impl Mode {
+    const fn file() -> Self {
+        Self(0o644)
+    }
+
+    const fn directory() -> Self {
+        Self(0o755)
+    }
+}
+
+impl TryFrom<String> for Mode {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let mode = u16::from_str_radix(&text, 8).ok().filter(|mode| *mode <= 0o7777);
+        mode.map(Self).ok_or_else(|| format!("`{text}` is not a mode: write it in octal, such as `0755`"))
+    }
+}
+
+impl From<Mode> for String {
+    fn from(mode: Mode) -> Self {
+        format!("{:04o}", mode.0)
+    }
+}
+
+impl Tree {
+    pub(super) fn sources(&self) -> Vec<&Source> {
+        self.from.iter().map(TreeFrom::source).collect()
+    }
+
+    pub(super) fn summary(&self) -> String {
+        let from: Vec<String> = self.from.iter().map(|from| from.source().to_string()).collect();
+        match (from.is_empty(), self.edits.len()) {
+            (true, edits) => format!("{edits} edits"),
+            (false, 0) => from.join(" + "),
+            (false, edits) => format!("{}, {edits} edits", from.join(" + ")),
+        }
+    }
+}
+
+/// A tree to a cpio archive in the newc format, which the kernel unpacks as its first root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Initramfs {
+    /// What it is made of, in order.
+    pub from: Vec<TreeFrom>,
+    /// The tree with `lib/modules/VERSION`, when `modules` are asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<Source>,
+    /// Kernel modules, which come with all that they depend on, and with a `modules.dep` of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<String>,
+    /// How it is compressed.
+    #[serde(default)]
+    pub compression: Compression,
+}
+
+impl Initramfs {
+    pub(super) fn summary(&self) -> String {
+        let from: Vec<String> = self.from.iter().map(|from| from.source().to_string()).collect();
+        format!("{}, {} modules", from.join(" + "), self.modules.len())
+    }
+}
+
+/// How an initramfs is compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compression {
+    /// As it is.
+    None,
+    /// Read by every kernel.
+    Gzip,
+    /// Read by Linux 5.9 and later; fast.
+    #[default]
+    Zstd,
+    /// Small, and slow to boot under emulation.
+    Xz,
+}
+
+/// A tree to a squashfs 4.0 image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Squashfs {
+    /// The tree.
+    pub from: Source,
+    /// How blocks are compressed.
+    #[serde(default)]
+    pub compressor: Compressor,
+    /// How hard it tries, in the compressor's own numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<u8>,
+    /// Bytes of a block: a power of two from 4 KiB to 1 MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block_size: Option<crate::Bytes>,
+    /// What to leave out, as patterns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+}
+
+/// How squashfs blocks are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compressor {
+    /// zlib; read by every kernel.
+    Gzip,
+    /// Zstandard; Linux 4.14 and later.
+    #[default]
+    Zstd,
+    /// LZMA2.
+    Xz,
+    /// LZ4; fastest to read.
+    Lz4,
+}
+
+impl Compressor {
+    /// The word for it in a plan and on `mksquashfs`'s command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Xz => "xz",
+            Self::Lz4 => "lz4",
+        }
+    }
+}
+
+impl fmt::Display for Compressor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
