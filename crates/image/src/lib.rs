@@ -3,4 +3,4 @@
 
 mod tree;
 
-pub use tree::{Content, Node, NodeKind, Tree};
+pub use tree::{Content, Node, NodeKind, Tree, TreeError};

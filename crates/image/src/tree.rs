@@ -1,12 +1,22 @@
 //! A tree of files in memory: what a file system will hold.
 //!
 //! Contents stay where they are until they are written to their final place: a node of a regular file says where its
-//! bytes can be read.
+//! bytes can be read. [`write()`] makes a tree artifact of one, a directory beside its [`Manifest`].
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io::{self, Read},
+    sync::Arc,
+};
 
-use bootway_plan::TreePath;
-use camino::Utf8PathBuf;
+use bootway_exec::MissingInput;
+use bootway_plan::{Class, Digest, Explain, InvalidManifest, Manifest, Source, TreePath};
+use camino::{Utf8Path, Utf8PathBuf};
+use thiserror::Error;
+
+mod load;
+
+pub(crate) use load::load;
 
 /// A tree of files, by path; the root is a node too. Parents sort before what is in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,6 +88,8 @@ pub enum Content {
         path: Utf8PathBuf,
         /// Its size in bytes; a file that has changed since is an error, not a surprise.
         size: u64,
+        /// Of its bytes, if a step made it.
+        digest: Option<Digest>,
     },
 }
 
@@ -87,6 +99,89 @@ impl Content {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::File { size, .. } => *size,
+        }
+    }
+
+    /// The bytes, to be read from the beginning. The reader does not check the size.
+    pub fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+        Ok(match self {
+            Self::Bytes(bytes) => Box::new(&**bytes),
+            Self::File { path, .. } => Box::new(fs_err::File::open(path)?),
+        })
+    }
+}
+
+impl Node {
+    /// A node that root owns, without extended attributes.
+    pub const fn new(mode: u16, kind: NodeKind) -> Self {
+        Self { mode, uid: 0, gid: 0, xattrs: BTreeMap::new(), kind }
+    }
+}
+
+/// The manifest of the tree artifact at `dir`: `DIR.manifest`.
+pub(crate) fn manifest_path(dir: &Utf8Path) -> Utf8PathBuf {
+    Utf8PathBuf::from(format!("{dir}.manifest"))
+}
+
+/// Reads the manifest of the tree artifact at `dir`.
+pub(crate) fn read_manifest(dir: &Utf8Path) -> Result<Manifest, TreeError> {
+    let path = manifest_path(dir);
+    let text = fs_err::read_to_string(&path)?;
+    Manifest::from_text(&text).map_err(|source| TreeError::Manifest { path, source })
+}
+
+/// A tree cannot be read, composed or written.
+#[derive(Debug, Error)]
+pub enum TreeError {
+    /// A file of the host.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The engine did not provide an input.
+    #[error(transparent)]
+    Input(#[from] MissingInput),
+    /// A tree is needed, and this is a file.
+    #[error("`{name}` is a file, not a tree: name a directory, or a step that makes a tree")]
+    NotATree {
+        /// As the plan names it.
+        name: Source,
+    },
+    /// The manifest beside a tree is damaged.
+    #[error("the manifest `{path}` cannot be read")]
+    Manifest {
+        /// Of the tree.
+        path: Utf8PathBuf,
+        /// Why.
+        #[source]
+        source: InvalidManifest,
+    },
+    /// A name or a link is not UTF-8.
+    #[error("`{escaped}` in `{dir}` is not UTF-8: rename it, or leave it out")]
+    NotUtf8 {
+        /// The directory that has it.
+        dir: Utf8PathBuf,
+        /// The name or the link's target, with every other byte as `\xNN`.
+        escaped: String,
+    },
+    /// Someone asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl Explain for TreeError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::Environment,
+            Self::Io(_) | Self::Manifest { .. } => Class::Step,
+            Self::Input(error) => error.class(),
+            Self::NotATree { .. } | Self::NotUtf8 { .. } => Class::Plan,
+            Self::Cancelled => Class::Cancelled,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Manifest { .. } => Some("make the tree again: run its step with `--fresh`".to_owned()),
+            _ => None,
         }
     }
 }
