@@ -88,7 +88,8 @@ pub(crate) fn group_usage(group: u32) -> crate::Usage {
         let spent = (14..=17).filter_map(|number| stat_field(pid, number)?.parse::<u64>().ok()).sum::<u64>();
         usage.cpu_ms += spent * 1000 / ticks;
         let io = fs_err::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
-        let written = io.lines().find_map(|line| line.strip_prefix("wchar: ")).and_then(|n| n.parse::<u64>().ok());
+        let written =
+            io.lines().find_map(|line| line.strip_prefix("wchar: ")).and_then(|n| n.parse::<u64>().ok());
         usage.written += written.unwrap_or(0);
     }
     usage

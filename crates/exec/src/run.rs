@@ -155,7 +155,9 @@ impl Explain for RunError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Spawn(error) => error.hint(),
-            Self::TimedOut { .. } => Some("raise the step's `limit`, or find out why it takes so long".to_owned()),
+            Self::TimedOut { .. } => {
+                Some("raise the step's `limit`, or find out why it takes so long".to_owned())
+            }
             Self::Failed { .. } | Self::Cancelled => None,
         }
     }

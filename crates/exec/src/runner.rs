@@ -93,7 +93,9 @@ impl SpawnError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Missing { program: Program::Tool(tool) } => Some(Tool::hint(*tool)),
-            Self::Missing { program: Program::User(name) } => Some(format!("install `{name}`, or fix `argv` in the plan")),
+            Self::Missing { program: Program::User(name) } => {
+                Some(format!("install `{name}`, or fix `argv` in the plan"))
+            }
             Self::Os { .. } => None,
         }
     }

@@ -36,7 +36,9 @@ impl Runner for SystemRunner {
         let program = cmd.program.clone();
         let started = self.start(cmd).map_err(|source| match source.kind() {
             // The directory or the standard input may be what is missing, too.
-            io::ErrorKind::NotFound if cmd.dir.as_ref().is_none_or(|dir| dir.exists()) && cmd.stdin_exists() => {
+            io::ErrorKind::NotFound
+                if cmd.dir.as_ref().is_none_or(|dir| dir.exists()) && cmd.stdin_exists() =>
+            {
                 SpawnError::Missing { program }
             }
             _ => SpawnError::Os { program, source },

@@ -75,7 +75,11 @@ impl TryFrom<String> for Name {
     fn try_from(text: String) -> Result<Self, InvalidName> {
         let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
         let spelled_well = text.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_'));
-        if starts_well && spelled_well && text.len() <= 40 { Ok(Self(text)) } else { Err(InvalidName { text }) }
+        if starts_well && spelled_well && text.len() <= 40 {
+            Ok(Self(text))
+        } else {
+            Err(InvalidName { text })
+        }
     }
 }
 

@@ -35,22 +35,38 @@
 #![forbid(unsafe_code)]
 
 mod artifact;
+mod diff;
 mod digest;
 mod event;
 mod failure;
 mod id;
 mod manifest;
-
+mod node;
+mod plan;
+mod problem;
 mod reference;
+mod resolve;
+mod schema;
+mod select;
+mod spec;
 pub mod step;
 mod units;
+mod vars;
 
 pub use artifact::{Artifact, ArtifactKind};
+pub use diff::{Change, PlanDiff};
 pub use digest::{Digest, Digester, InvalidDigest};
 pub use event::{DiskMap, Event, EventKind, PartitionMap, RunInfo, StepInfo, Stream, Unit, Verdict};
 pub use failure::{Class, Explain, Failure, exit_code};
 pub use id::{InvalidName, Name, OutputName, StepId};
 pub use manifest::{Entry, EntryKind, InvalidManifest, Manifest, TreePath};
+pub use plan::{Phase, Plan, Step};
+pub use problem::{Place, Problem, Problems, nearest};
 pub use reference::{InvalidReference, OutputRef, Source};
+pub use resolve::resolve;
+pub use schema::json_schema;
+pub use select::{SelectError, Selection};
+pub use spec::{DefaultPhase, Need, PhaseSpec, Requires, Skips, Spec, StepCommon, StepSpec, Tier, When};
 pub use step::Action;
 pub use units::{Bytes, Millis, ParseBytesError, ParseMillisError};
+pub use vars::{Var, VarSpec, VarType, VarValue, Vars};

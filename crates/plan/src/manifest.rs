@@ -300,7 +300,9 @@ mod tests {
             kind: kind.clone(),
             xattrs: BTreeMap::new(),
         };
-        Manifest { entries: entries.iter().map(|(path, kind)| (path.parse().unwrap(), entry(kind))).collect() }
+        Manifest {
+            entries: entries.iter().map(|(path, kind)| (path.parse().unwrap(), entry(kind))).collect(),
+        }
     }
 
     #[test]

@@ -147,7 +147,9 @@ impl From<Source> for String {
 
 /// The text names neither an output nor a path.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`{text}` is neither an output nor a path: write `step`, `step/output`, or a path that begins with `./` or `/`")]
+#[error(
+    "`{text}` is neither an output nor a path: write `step`, `step/output`, or a path that begins with `./` or `/`"
+)]
 pub struct InvalidReference {
     text: String,
 }

@@ -21,7 +21,7 @@ pub use command::{Command, CommandOutput, InvalidTemplate, Part, Template};
 pub use disk::{BootAttributes, Disk, DiskFormat, FsKind, Partition, PartitionType, Share, ShareOf, Size};
 pub use inspect::{Expect, Inspect};
 pub use source::{Debian, Fetch, Unpack};
-pub use tree::{Compression, Compressor, Edit, Initramfs, Owners, Mode, Squashfs, Tree, TreeFrom, TreePart};
+pub use tree::{Compression, Compressor, Edit, Initramfs, Mode, Owners, Squashfs, Tree, TreeFrom, TreePart};
 pub use uki::Uki;
 pub use vm::{
     AccelWish, Arch, Boot, Check, CheckKind, Firmware, Limits, Login, MachineSpec, Machines, RunCheck, Vm,
@@ -58,7 +58,17 @@ pub enum Action {
 impl Action {
     /// Every kind, in the words of the plan.
     pub const KINDS: [&str; 11] = [
-        "command", "debian", "fetch", "unpack", "tree", "initramfs", "squashfs", "uki", "disk", "inspect", "vm",
+        "command",
+        "debian",
+        "fetch",
+        "unpack",
+        "tree",
+        "initramfs",
+        "squashfs",
+        "uki",
+        "disk",
+        "inspect",
+        "vm",
     ];
 
     /// Its kind, in the word of the plan.
@@ -88,7 +98,9 @@ impl Action {
             Self::Initramfs(it) => it.from.iter().map(TreeFrom::source).chain(&it.kernel).collect(),
             Self::Squashfs(it) => vec![&it.from],
             Self::Uki(it) => it.sources(),
-            Self::Disk(it) => it.partitions.iter().filter_map(|partition| partition.content.as_ref()).collect(),
+            Self::Disk(it) => {
+                it.partitions.iter().filter_map(|partition| partition.content.as_ref()).collect()
+            }
             Self::Inspect(it) => vec![&it.image],
             Self::Vm(it) => it.sources(),
         };
@@ -101,9 +113,10 @@ impl Action {
     pub fn outputs(&self) -> Vec<(OutputName, ArtifactKind)> {
         let one = |name, kind| vec![(Name::fixed(name), kind)];
         match self {
-            Self::Command(it) => it.outputs.iter().map(|(name, output)| (name.clone(), output.kind)).collect(),
-            Self::Debian(_) | Self::Tree(_) => one("tree", ArtifactKind::Tree),
-            Self::Unpack(_) => one("tree", ArtifactKind::Tree),
+            Self::Command(it) => {
+                it.outputs.iter().map(|(name, output)| (name.clone(), output.kind)).collect()
+            }
+            Self::Debian(_) | Self::Tree(_) | Self::Unpack(_) => one("tree", ArtifactKind::Tree),
             Self::Fetch(it) => one("file", it.kind),
             Self::Initramfs(_) => one("initramfs", ArtifactKind::Initramfs),
             Self::Squashfs(_) => one("image", ArtifactKind::Squashfs),
@@ -118,15 +131,19 @@ impl Action {
     /// Known before anything runs, so that later command lines are known too.
     pub fn file_name(&self, output: &OutputName) -> String {
         match self {
-            Self::Command(it) => {
-                it.outputs.get(output).and_then(|output| output.path.clone()).unwrap_or_else(|| output.to_string())
-            }
+            Self::Command(it) => it
+                .outputs
+                .get(output)
+                .and_then(|output| output.path.clone())
+                .unwrap_or_else(|| output.to_string()),
             Self::Fetch(it) => it.file_name().to_owned(),
             Self::Initramfs(_) => "initramfs.img".to_owned(),
             Self::Squashfs(_) => "image.squashfs".to_owned(),
             Self::Uki(_) => "uki.efi".to_owned(),
             Self::Disk(_) => "disk.raw".to_owned(),
-            Self::Debian(_) | Self::Unpack(_) | Self::Tree(_) | Self::Inspect(_) | Self::Vm(_) => output.to_string(),
+            Self::Debian(_) | Self::Unpack(_) | Self::Tree(_) | Self::Inspect(_) | Self::Vm(_) => {
+                output.to_string()
+            }
         }
     }
 

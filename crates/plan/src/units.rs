@@ -20,7 +20,9 @@ use thiserror::Error;
 /// assert_eq!(kernel.to_string(), "32MiB");
 /// # Ok::<(), bootway_plan::ParseBytesError>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct Bytes(u64);
@@ -44,7 +46,13 @@ impl Bytes {
     pub fn human(self) -> String {
         let (suffix, unit) = UNITS.iter().find(|(_, unit)| self.0 >= *unit).unwrap_or(&("B", 1));
         let value = self.0 as f64 / *unit as f64;
-        let digits = if *unit == 1 || value >= 99.95 { 0 } else if value >= 9.995 { 1 } else { 2 };
+        let digits = if *unit == 1 || value >= 99.95 {
+            0
+        } else if value >= 9.995 {
+            1
+        } else {
+            2
+        };
         let text = format!("{value:.digits$}");
         let text = if digits > 0 { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
         format!("{text} {suffix}")
@@ -114,7 +122,9 @@ pub struct ParseBytesError {
 /// assert_eq!(limit.to_string(), "2min");
 /// # Ok::<(), bootway_plan::ParseMillisError>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct Millis(u64);

@@ -99,6 +99,11 @@ impl TryFrom<String> for Template {
         let mut parts = Vec::new();
         let mut rest = text.as_str();
         while let Some(start) = rest.find("${") {
+            if rest[..start].ends_with('$') {
+                parts.push(Part::Text(format!("{}${{", &rest[..start - 1])));
+                rest = &rest[start + 2..];
+                continue;
+            }
             let invalid = || InvalidTemplate { text: rest[start..].to_owned() };
             let end = rest[start..].find('}').ok_or_else(invalid)? + start;
             if start > 0 {
@@ -109,7 +114,10 @@ impl TryFrom<String> for Template {
                 "out" => Part::Out,
                 "scratch" => Part::Scratch,
                 name => Part::Source(
-                    name.parse().ok().filter(|source: &Source| source.output().is_some()).ok_or_else(invalid)?,
+                    name.parse()
+                        .ok()
+                        .filter(|source: &Source| source.output().is_some())
+                        .ok_or_else(invalid)?,
                 ),
             });
             rest = &rest[end + 1..];
@@ -130,7 +138,7 @@ impl From<Template> for String {
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|part| match part {
-            Part::Text(text) => f.write_str(text),
+            Part::Text(text) => f.write_str(&text.replace("${", "$${")),
             Part::PlanDir => f.write_str("${plan-dir}"),
             Part::Out => f.write_str("${out}"),
             Part::Scratch => f.write_str("${scratch}"),
@@ -141,7 +149,9 @@ impl fmt::Display for Template {
 
 /// A place to fill in that nobody can fill in.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`{text}` cannot be filled in: use a variable, `${{plan-dir}}`, `${{out}}`, `${{scratch}}` or `${{step/output}}`")]
+#[error(
+    "`{text}` cannot be filled in: use a variable, `${{plan-dir}}`, `${{out}}`, `${{scratch}}` or `${{step/output}}`"
+)]
 pub struct InvalidTemplate {
     text: String,
 }

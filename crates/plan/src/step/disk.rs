@@ -143,8 +143,17 @@ impl Serialize for PartitionType {
 impl<'de> Deserialize<'de> for PartitionType {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         const NAMES: &[&str] = &[
-            "esp", "xbootldr", "root-x86-64", "root-arm64", "linux-data", "swap", "bios-boot", "chromeos-kernel",
-            "chromeos-rootfs", "chromeos-reserved", "a type GUID",
+            "esp",
+            "xbootldr",
+            "root-x86-64",
+            "root-arm64",
+            "linux-data",
+            "swap",
+            "bios-boot",
+            "chromeos-kernel",
+            "chromeos-rootfs",
+            "chromeos-reserved",
+            "a type GUID",
         ];
         let text = String::deserialize(deserializer)?;
         if let Some((_, kind)) = Self::NAMED.iter().find(|(name, _)| *name == text) {
@@ -152,9 +161,10 @@ impl<'de> Deserialize<'de> for PartitionType {
         }
         let hyphens = [8, 13, 18, 23];
         let is_guid = text.len() == 36
-            && text.bytes().enumerate().all(|(n, byte)| {
-                if hyphens.contains(&n) { byte == b'-' } else { byte.is_ascii_hexdigit() }
-            });
+            && text
+                .bytes()
+                .enumerate()
+                .all(|(n, byte)| if hyphens.contains(&n) { byte == b'-' } else { byte.is_ascii_hexdigit() });
         if is_guid {
             return Ok(Self::Guid(text.to_ascii_lowercase()));
         }

@@ -80,7 +80,8 @@ pub struct Fetch {
 impl Fetch {
     /// The name of the file: as said, or the last component of the URL.
     pub fn file_name(&self) -> &str {
-        let last = || self.url.split(['?', '#']).next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
+        let last =
+            || self.url.split(['?', '#']).next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
         self.file_name.as_deref().unwrap_or_else(|| if last().is_empty() { "file" } else { last() })
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de};
 
 use crate::{Source, TreePath};
 
@@ -23,7 +23,7 @@ pub struct Tree {
 }
 
 /// A tree, or a part of one, in another tree.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum TreeFrom {
     /// All of it, at the root.
@@ -48,6 +48,29 @@ pub struct TreePart {
     /// What to leave out of what is taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drop: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for TreeFrom {
+    /// By hand, because an untagged enum loses the place of an error.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = TreeFrom;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a step, a path, or { source, at, keep, drop }")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<TreeFrom, E> {
+                text.parse().map(TreeFrom::All).map_err(E::custom)
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<TreeFrom, A::Error> {
+                TreePart::deserialize(de::value::MapAccessDeserializer::new(map)).map(TreeFrom::Part)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
 }
 
 impl TreeFrom {

@@ -1,0 +1,316 @@
+//! From what was asked to what will happen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    Action, Name, Phase, Plan, Problems, Source, Spec, Step, StepId,
+    node::Span,
+    problem::{Collector, unknown},
+    spec::StepSpec,
+    step::{Machines, ShareOf, Size},
+};
+
+/// Checks `spec` and puts its steps in order.
+///
+/// The order is that of the file, except that a step comes after what it takes something from. A step without
+/// outputs is there for its effect: it waits for every step before it, and every step after it waits for it.
+///
+/// # Errors
+///
+/// Everything that is wrong, not only the first thing.
+pub fn resolve(spec: &Spec) -> Result<Plan, Problems> {
+    let mut problems = Collector::new(&spec.text);
+    let all: Vec<(usize, &StepSpec)> = spec
+        .phases
+        .iter()
+        .enumerate()
+        .flat_map(|(phase, it)| it.steps.iter().map(move |step| (phase, step)))
+        .collect();
+    if all.is_empty() {
+        problems.add(&(0..0), "this plan has no steps: add `[[phase]]` with a `[[phase.step]]`");
+    }
+    check_names(spec, &all, &mut problems);
+    check_machines(spec, &all, &mut problems);
+    let mut steps = Vec::new();
+    for (index, (phase, step)) in all.iter().enumerate() {
+        check_parameters(step, &mut problems);
+        let needs = needs(index, *phase, step, &all, &mut problems);
+        steps.push(lower(spec, *phase, step, &needs, &mut problems));
+    }
+    if problems.is_empty() {
+        add_effects(&mut steps);
+        order(&mut steps, &all, &mut problems);
+    }
+    problems.finish()?;
+    let phases = spec.phases.iter().map(|phase| Phase {
+        name: phase.name.clone(),
+        description: phase.description.clone(),
+        steps: steps.iter().filter(|step| step.phase == phase.name).cloned().collect(),
+    });
+    Ok(Plan {
+        name: spec.name.clone(),
+        description: spec.description.clone(),
+        epoch: spec.epoch,
+        default_phase: spec.default_phase,
+        skips: spec.skips,
+        requires: spec.requires.clone(),
+        vars: spec.vars.clone(),
+        machines: spec.machines.clone(),
+        phases: phases.collect(),
+        secrets: spec.secrets.clone(),
+    })
+}
+
+fn check_names(spec: &Spec, all: &[(usize, &StepSpec)], problems: &mut Collector<'_>) {
+    let mut seen = BTreeSet::new();
+    for (_, step) in all {
+        if !seen.insert(&step.common.name) {
+            problems.add(
+                &step.span,
+                format!("`{}` is the name of an earlier step: names are unique in a plan", step.common.name),
+            );
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for phase in &spec.phases {
+        if !seen.insert(&phase.name) {
+            let span = phase.steps.first().map_or(0..0, |step| step.span.clone());
+            problems.add(
+                &span,
+                format!("`{}` is the name of an earlier phase: names are unique in a plan", phase.name),
+            );
+        }
+    }
+}
+
+fn check_machines(spec: &Spec, all: &[(usize, &StepSpec)], problems: &mut Collector<'_>) {
+    let known: Vec<&str> = spec.machines.keys().map(Name::as_str).collect();
+    for (_, step) in all {
+        if let Action::Vm(vm) = &step.action
+            && let Some(machine) = &vm.machine
+        {
+            let span = step.place_of(machine.as_str());
+            if !spec.machines.contains_key(machine) {
+                problems.add(&span, unknown("machine", machine.as_str(), &known));
+            } else if let Err(reason) = chain(&spec.machines, machine) {
+                problems.add(&span, reason);
+            }
+        }
+    }
+}
+
+/// The machine `name` and everything it extends, nearest first.
+fn chain<'a>(machines: &'a Machines, name: &'a Name) -> Result<Vec<&'a Name>, String> {
+    let mut chain = vec![name];
+    while let Some(base) = machines.get(chain[chain.len() - 1]).and_then(|machine| machine.extends.as_ref()) {
+        if chain.contains(&base) {
+            return Err(format!("machine `{name}` extends itself, by way of `{base}`"));
+        }
+        if !machines.contains_key(base) {
+            let known: Vec<&str> = machines.keys().map(Name::as_str).collect();
+            return Err(format!(
+                "machine `{}`: {}",
+                chain[chain.len() - 1],
+                unknown("machine", base.as_str(), &known)
+            ));
+        }
+        chain.push(base);
+    }
+    Ok(chain)
+}
+
+/// What serde cannot see: rules between the parameters of one step.
+fn check_parameters(step: &StepSpec, problems: &mut Collector<'_>) {
+    match &step.action {
+        Action::Disk(disk) => {
+            for partition in &disk.partitions {
+                let units = partition.label.encode_utf16().count();
+                if units > 36 {
+                    problems.add(
+                        &step.place_of(&partition.label),
+                        format!(
+                            "label `{}` has {units} UTF-16 units, and GPT has room for 36: shorten it",
+                            partition.label
+                        ),
+                    );
+                }
+                let of_disk = matches!(partition.size, Size::Share(share) if share.of == ShareOf::Disk);
+                if (of_disk || partition.grow) && disk.size.is_none() {
+                    problems.add(
+                        &step.place_of(&partition.label),
+                        format!(
+                            "partition `{}` takes a part of the disk, which has no `size`: give the disk one",
+                            partition.label
+                        ),
+                    );
+                }
+            }
+            if ![512, 4096].contains(&disk.sector_size.get()) {
+                problems.add(
+                    &step.action_span,
+                    format!("sectors of {} do not exist: use `512B` or `4KiB`", disk.sector_size),
+                );
+            }
+        }
+        Action::Vm(vm) => {
+            for check in &vm.checks {
+                if let Err(reason) = check.kind() {
+                    problems.add(&step.place_of(&check.name), reason);
+                }
+            }
+            match vm.boot {
+                crate::step::Boot::Disk if vm.image.is_none() => {
+                    problems.add(&step.action_span, "a machine that boots from disk needs an `image`");
+                }
+                crate::step::Boot::Kernel if vm.kernel.is_none() => {
+                    problems.add(&step.action_span, "a machine with `boot = \"kernel\"` needs a `kernel`");
+                }
+                _ => (),
+            }
+        }
+        Action::Command(command) => {
+            if command.argv.is_empty() {
+                problems.add(&step.action_span, "`argv` is empty: begin it with the program");
+            }
+            for (name, output) in &command.outputs {
+                if output.path.is_some() == output.glob.is_some() {
+                    problems.add(
+                        &step.action_span,
+                        format!("output `{name}` needs exactly one of `path` and `glob`"),
+                    );
+                }
+            }
+        }
+        _ => (),
+    }
+}
+
+fn needs(
+    index: usize,
+    phase: usize,
+    step: &StepSpec,
+    all: &[(usize, &StepSpec)],
+    problems: &mut Collector<'_>,
+) -> BTreeSet<StepId> {
+    let mut needs = BTreeSet::new();
+    for source in step.action.inputs() {
+        let Source::Output { of, .. } = &source else { continue };
+        let span = step.place_of_source(&source);
+        let Some((position, (other_phase, other))) =
+            all.iter().enumerate().find(|(_, (_, other))| other.common.name == of.step)
+        else {
+            let known: Vec<&str> = all.iter().map(|(_, step)| step.common.name.as_str()).collect();
+            let hint = if step.common.name == of.step { "" } else { "; a path begins with `./`" };
+            problems.add(&span, format!("{}{hint}", unknown("step", of.step.as_str(), &known)));
+            continue;
+        };
+        if position == index {
+            problems.add(&span, format!("step `{}` takes something from itself", of.step));
+            continue;
+        }
+        let outputs: Vec<Name> = other.action.outputs().into_iter().map(|(name, _)| name).collect();
+        let names: Vec<&str> = outputs.iter().map(Name::as_str).collect();
+        match &of.output {
+            None if outputs.is_empty() => {
+                problems.add(&span, format!("step `{}` makes nothing that could be used", of.step));
+            }
+            Some(output) if !outputs.contains(output) => {
+                problems.add(
+                    &span,
+                    format!("step `{}`: {}", of.step, unknown("output", output.as_str(), &names)),
+                );
+            }
+            _ if *other_phase > phase => {
+                problems
+                    .add(&span, format!("step `{}` is in a later phase: phases go forward only", of.step));
+            }
+            _ => {
+                needs.insert(of.step.clone());
+            }
+        }
+    }
+    needs
+}
+
+fn lower(
+    spec: &Spec,
+    phase: usize,
+    step: &StepSpec,
+    needs: &BTreeSet<StepId>,
+    problems: &mut Collector<'_>,
+) -> Step {
+    let skipped = step.common.when.as_ref().and_then(|when| match when.holds(&spec.values) {
+        Ok((true, _)) => None,
+        Ok((false, why)) => Some(format!("when: {why}")),
+        Err(reason) => {
+            problems.add(&step.span, format!("the `when` of step `{}`: {reason}", step.common.name));
+            None
+        }
+    });
+    let phase = &spec.phases[phase];
+    let mut env: BTreeMap<String, String> = spec.env.clone();
+    env.extend(phase.env.clone());
+    env.extend(step.common.env.clone());
+    let order: Vec<StepId> =
+        spec.phases.iter().flat_map(|phase| &phase.steps).map(|step| step.common.name.clone()).collect();
+    Step {
+        id: step.common.name.clone(),
+        phase: phase.name.clone(),
+        action: step.action.clone(),
+        needs: order.into_iter().filter(|id| needs.contains(id)).collect(),
+        skipped,
+        env,
+        common: step.common.clone(),
+    }
+}
+
+/// Makes effects wait for what is before them, and what is after them wait for them.
+fn add_effects(steps: &mut [Step]) {
+    let effects: Vec<bool> = steps.iter().map(|step| step.action.is_effect()).collect();
+    let ids: Vec<StepId> = steps.iter().map(|step| step.id.clone()).collect();
+    for at in 0..steps.len() {
+        for before in 0..at {
+            if (effects[at] || effects[before]) && !steps[at].needs.contains(&ids[before]) {
+                steps[at].needs.push(ids[before].clone());
+            }
+        }
+    }
+}
+
+/// Puts each step behind what it needs, and otherwise leaves the order as it is.
+fn order(steps: &mut Vec<Step>, all: &[(usize, &StepSpec)], problems: &mut Collector<'_>) {
+    let mut waiting = std::mem::take(steps);
+    let mut done: BTreeSet<StepId> = BTreeSet::new();
+    while !waiting.is_empty() {
+        let ready = waiting.iter().position(|step| step.needs.iter().all(|id| done.contains(id)));
+        let Some(at) = ready else {
+            let stuck: Vec<&str> = waiting.iter().map(|step| step.id.as_str()).collect();
+            let first = all.iter().find(|(_, step)| step.common.name == *stuck[0]);
+            let span = first.map_or(0..0, |(_, step)| step.span.clone());
+            problems.add(&span, format!("these steps wait for each other: {}", stuck.join(", ")));
+            return;
+        };
+        let step = waiting.remove(at);
+        done.insert(step.id.clone());
+        steps.push(step);
+    }
+}
+
+impl StepSpec {
+    /// Where a text of its parameters is written.
+    fn place_of(&self, text: &str) -> Span {
+        let found = self.sources.iter().find(|(_, it)| it == text);
+        found.map_or_else(|| self.action_span.clone(), |(span, _)| span.clone())
+    }
+
+    /// Where a reference is written; in a template, the text that holds it.
+    fn place_of_source(&self, source: &Source) -> Span {
+        let text = source.to_string();
+        let holds = |it: &str| *it == text || it.contains(&format!("${{{text}}}"));
+        let found = self.sources.iter().find(|(_, it)| holds(it));
+        found.map_or_else(|| self.action_span.clone(), |(span, _)| span.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests;

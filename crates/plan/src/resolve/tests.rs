@@ -1,0 +1,458 @@
+use super::*;
+use crate::{PlanDiff, Selection, Vars, json_schema};
+
+/// A plan whose head is fine.
+fn toml(rest: &str) -> String {
+    format!("format = 1\nname = \"demo\"\nepoch = 1735689600\n{rest}")
+}
+
+fn try_plan(text: &str, vars: &Vars) -> Result<Plan, Problems> {
+    Spec::from_toml(text, vars).and_then(|spec| resolve(&spec))
+}
+
+#[track_caller]
+fn good(rest: &str) -> Plan {
+    try_plan(&toml(rest), &Vars::default()).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[track_caller]
+fn bad(rest: &str) -> String {
+    try_plan(&toml(rest), &Vars::default()).map(|plan| panic!("resolved:\n{plan}")).unwrap_err().to_string()
+}
+
+const DISK: &str = r#"
+[[phase]]
+name = "build"
+
+  [[phase.step]]
+  name = "root"
+  tree = { from = ["./root"], edits = [{ write = { path = "etc/hostname", text = "demo" } }] }
+
+  [[phase.step]]
+  name = "squash"
+  squashfs = { from = "root" }
+
+[[phase]]
+name = "assemble"
+
+  [[phase.step]]
+  name = "disk"
+  [phase.step.disk]
+  partition = [
+    { label = "ROOT", type = "root-x86-64", content = "squash" },
+    { label = "DATA", type = "linux-data", size = "64MiB", fs = "ext4" },
+  ]
+
+  [[phase.step]]
+  name = "boots"
+  vm = { image = "disk", check = [{ name = "shell", run = "uname -r", equals = "6.1" }] }
+"#;
+
+#[test]
+fn a_plan_reads_like_a_list_of_what_will_happen() {
+    insta::assert_snapshot!(good(DISK), @"
+    plan demo, epoch 1735689600
+    build
+      1. root    tree       ./root, 1 edits
+      2. squash  squashfs   root, zstd
+                 after root
+    assemble
+      3. disk    disk       GPT: ROOT, DATA
+                 p1 ROOT  root-x86-64            fit          from squash
+                 p2 DATA  linux-data           64MiB  ext4
+                 after squash
+      4. boots   vm         boot disk from disk, 1 checks
+                 check shell
+                 after disk
+    ");
+}
+
+#[test]
+fn a_graph_names_the_outputs() {
+    insta::assert_snapshot!(good(DISK).to_dot(), @r#"
+    digraph "demo" {
+      rankdir = LR
+      node [shape = box]
+      subgraph cluster_0 {
+        label = "build"
+        "root" [label = "root\ntree"]
+        "squash" [label = "squash\nsquashfs"]
+      }
+      subgraph cluster_1 {
+        label = "assemble"
+        "disk" [label = "disk\ndisk"]
+        "boots" [label = "boots\nvm"]
+      }
+      "root" -> "squash"
+      "squash" -> "disk"
+      "disk" -> "boots"
+    }
+    "#);
+}
+
+#[test]
+fn json_and_back_is_the_same_plan() {
+    let plan = good(DISK);
+    assert_eq!(serde_json::from_str::<Plan>(&plan.to_json()).unwrap(), plan);
+}
+
+#[test]
+fn two_states_of_a_plan_can_be_compared() {
+    let after = DISK
+        .replace("text = \"demo\"", "text = \"other\"")
+        .replace(
+            "{ label = \"DATA\"",
+            "{ label = \"MORE\", type = \"swap\", size = \"1MiB\" },\n    { label = \"DATA\"",
+        )
+        .replace("name = \"squash\"", "name = \"packed\"")
+        .replace("content = \"squash\"", "content = \"packed\"");
+    insta::assert_snapshot!(PlanDiff::between(&good(DISK), &good(&after)), @r#"
+    - step squash
+    ~ step root: tree.edits[0].write.text: "demo" → "other"
+    + step packed (squashfs: root, zstd)
+    ~ step disk: disk.partition[0].content: "squash" → "packed"
+    - step disk: disk.partition[1].fs: "ext4"
+    ~ step disk: disk.partition[1].label: "DATA" → "MORE"
+    ~ step disk: disk.partition[1].size: "64MiB" → "1MiB"
+    ~ step disk: disk.partition[1].type: "linux-data" → "swap"
+    + step disk: disk.partition[2]: {"fs":"ext4","grow":false,"label":"DATA","owners":"root","size":"64MiB","type":"linux-data"}
+    "#);
+    assert!(PlanDiff::between(&good(DISK), &good(DISK)).is_empty());
+}
+
+#[test]
+fn an_unknown_key_has_its_place_and_the_nearest_match() {
+    insta::assert_snapshot!(bad(r#"
+[[phase]]
+name = "build"
+  [[phase.step]]
+  name = "root"
+  squashfs = { from = "./root", compresor = "zstd" }
+"#), @r#"
+    `plan.toml` is not a plan that can be run
+    plan.toml:9:33: unknown key `compresor`: did you mean `compressor`
+      |
+    9 |   squashfs = { from = "./root", compresor = "zstd" }
+      |                                 ^^^^^^^^^
+    "#);
+}
+
+#[test]
+fn an_unknown_kind_has_its_place() {
+    insta::assert_snapshot!(bad(r#"
+[[phase]]
+name = "build"
+  [[phase.step]]
+  name = "root"
+  squahsfs = { from = "./root" }
+"#), @r#"
+    `plan.toml` is not a plan that can be run
+    plan.toml:9:3: unknown kind of step or key `squahsfs`: did you mean `squashfs`
+      |
+    9 |   squahsfs = { from = "./root" }
+      |   ^^^^^^^^
+    "#);
+}
+
+#[test]
+fn unknown_references_have_their_places() {
+    insta::assert_snapshot!(bad(r#"
+[[phase]]
+name = "build"
+  [[phase.step]]
+  name = "root"
+  tree = { from = ["rot", "root", "fs/image"] }
+  [[phase.step]]
+  name = "fs"
+  squashfs = { from = "root/treee" }
+"#), @r#"
+    `plan.toml` is not a plan that can be run: 3 problems
+    plan.toml:9:20: unknown step `rot`: did you mean `root`; a path begins with `./`
+      |
+    9 |   tree = { from = ["rot", "root", "fs/image"] }
+      |                    ^^^^^
+    plan.toml:9:27: step `root` takes something from itself
+      |
+    9 |   tree = { from = ["rot", "root", "fs/image"] }
+      |                           ^^^^^^
+    plan.toml:12:23: step `root`: unknown output `treee`: did you mean `tree`
+       |
+    12 |   squashfs = { from = "root/treee" }
+       |                       ^^^^^^^^^^^^
+    "#);
+}
+
+#[test]
+fn two_problems_are_said_at_once() {
+    insta::assert_snapshot!(bad(r#"
+[[phase]]
+name = "build"
+  [[phase.step]]
+  name = "disk"
+  disk = { partition = [
+    { label = "A", type = "epsilon", size = "10MB" },
+    { label = "B", tipe = "esp", size = "fit" },
+  ] }
+  [[phase.step]]
+  name = "Disk"
+  fetch = { url = "http://example.org/a", sha256 = "abc" }
+"#), @r#"
+    `plan.toml` is not a plan that can be run: 5 problems
+    plan.toml:10:27: unknown word `epsilon`: use one of `esp`, `xbootldr`, `root-x86-64`, `root-arm64`, `linux-data`, `swap`, `bios-boot`, `chromeos-kernel`, `chromeos-rootfs`, `chromeos-reserved`, `a type GUID`
+       |
+    10 |     { label = "A", type = "epsilon", size = "10MB" },
+       |                           ^^^^^^^^^
+    plan.toml:10:45: `10MB` is not a size: write a whole number and B, KiB, MiB or GiB, such as `32MiB`
+       |
+    10 |     { label = "A", type = "epsilon", size = "10MB" },
+       |                                             ^^^^^^
+    plan.toml:11:20: unknown key `tipe`: did you mean `type`
+       |
+    11 |     { label = "B", tipe = "esp", size = "fit" },
+       |                    ^^^^
+    plan.toml:14:10: `Disk` cannot be a name: use 1 to 40 of a-z, 0-9, `_` and `-`, starting with a letter or a digit
+       |
+    14 |   name = "Disk"
+       |          ^^^^^^
+    plan.toml:15:52: `abc` is not a SHA-256: write its 64 hexadecimal digits, as `sha256sum FILE` prints them
+       |
+    15 |   fetch = { url = "http://example.org/a", sha256 = "abc" }
+       |                                                    ^^^^^
+    "#);
+}
+
+#[test]
+fn an_unknown_variable_has_its_place() {
+    insta::assert_snapshot!(bad(r#"
+[vars.board]
+default = "dedede"
+choices = ["octopus", "zork"]
+[vars.shim]
+[[phase]]
+name = "build"
+  [[phase.step]]
+  name = "root"
+  tree = { from = ["./${bord}"] }
+"#), @r#"
+    `plan.toml` is not a plan that can be run: 3 problems
+    plan.toml:5:7: `board` cannot be `dedede` (from default): use one of octopus, zork
+      |
+    5 | [vars.board]
+      |       ^^^^^
+    plan.toml:8:7: `shim` has no value: pass `--var shim=…`
+      |
+    8 | [vars.shim]
+      |       ^^^^
+    plan.toml:13:20: unknown variable `bord`: did you mean `board`
+       |
+    13 |   tree = { from = ["./${bord}"] }
+       |                    ^^^^^^^^^^^
+    "#);
+}
+
+#[test]
+fn variables_come_from_the_command_line_then_the_environment_then_the_default() {
+    let text = toml(
+        r#"
+[vars.board]
+default = "dedede"
+env = "BOARD"
+[vars.cpus]
+type = "int"
+default = 2
+max = 8
+[vars.token]
+secret = true
+default = "hunter2"
+[machine.m]
+cpus = "${cpus}"
+[[phase]]
+name = "build"
+  [[phase.step]]
+  name = "say"
+  when = { not = { var = "board", in = ["zork"] } }
+  command = { argv = ["echo", "${board}", "$${HOME}", "${out}"] }
+"#,
+    );
+    let plan = |vars: &Vars| try_plan(&text, vars).unwrap_or_else(|problems| panic!("{problems}"));
+    let mut vars = Vars::default();
+    insta::assert_snapshot!(plan(&vars), @"
+    plan demo, epoch 1735689600
+      board = dedede (default)
+      cpus = 2 (default)
+      token = [secret] (default)
+    build
+      1. say  command    echo dedede $${HOME} ${out}
+    ");
+    assert_eq!(plan(&vars).machines()["m"].cpus, Some(2));
+    vars.env.insert("BOARD".into(), "octopus".into());
+    assert_eq!(plan(&vars).vars["board"].from, "env BOARD");
+    vars.given.insert("board".into(), "zork".into());
+    insta::assert_snapshot!(plan(&vars).step("say").unwrap().skipped.clone().unwrap(), @"when: `board` is `zork`");
+    vars.given.insert("cpus".into(), "9".into());
+    vars.given.insert("bord".into(), "9".into());
+    insta::assert_snapshot!(try_plan(&text, &vars).unwrap_err(), @"
+    `plan.toml` is not a plan that can be run: 2 problems
+    plan.toml:5:2: unknown variable `bord`: did you mean `board`, in `--var bord=…`
+      |
+    5 | [vars.board]
+      |  ^^^^
+    plan.toml:8:7: `cpus` cannot be `9` (from --var): use at most 8
+      |
+    8 | [vars.cpus]
+      |       ^^^^
+    ");
+}
+
+#[test]
+fn steps_that_wait_for_each_other_are_named() {
+    insta::assert_snapshot!(bad(r#"
+[[phase]]
+name = "build"
+  [[phase.step]]
+  name = "a"
+  squashfs = { from = "b" }
+  [[phase.step]]
+  name = "b"
+  unpack = { from = "a" }
+"#), @r#"
+    `plan.toml` is not a plan that can be run
+    plan.toml:8:10: these steps wait for each other: a, b
+      |
+    8 |   name = "a"
+      |          ^^^
+    "#);
+}
+
+#[test]
+fn rules_between_parameters_are_checked() {
+    insta::assert_snapshot!(bad(r#"
+[[phase]]
+name = "one"
+  [[phase.step]]
+  name = "disk"
+  disk = { partition = [
+    { label = "a label that is longer than a partition table can hold", type = "esp" },
+    { label = "rest", type = "linux-data", grow = true },
+  ] }
+  [[phase.step]]
+  name = "boots"
+  vm = { machine = "laptop", image = "late", check = [{ name = "nothing" }] }
+[[phase]]
+name = "two"
+  [[phase.step]]
+  name = "late"
+  disk = { sector-size = "1KiB", partition = [] }
+  [[phase.step]]
+  name = "late"
+  command = { argv = [], outputs = { it = {} } }
+"#), @r#"
+    `plan.toml` is not a plan that can be run: 9 problems
+    plan.toml:10:15: label `a label that is longer than a partition table can hold` has 54 UTF-16 units, and GPT has room for 36: shorten it
+       |
+    10 |     { label = "a label that is longer than a partition table can hold", type = "esp" },
+       |               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    plan.toml:11:15: partition `rest` takes a part of the disk, which has no `size`: give the disk one
+       |
+    11 |     { label = "rest", type = "linux-data", grow = true },
+       |               ^^^^^^
+    plan.toml:15:20: unknown machine `laptop`: there are none
+       |
+    15 |   vm = { machine = "laptop", image = "late", check = [{ name = "nothing" }] }
+       |                    ^^^^^^^^
+    plan.toml:15:38: step `late` is in a later phase: phases go forward only
+       |
+    15 |   vm = { machine = "laptop", image = "late", check = [{ name = "nothing" }] }
+       |                                      ^^^^^^
+    plan.toml:15:64: check `nothing` needs exactly one of `console`, `run`, `reboot = true` and `power-off = true`
+       |
+    15 |   vm = { machine = "laptop", image = "late", check = [{ name = "nothing" }] }
+       |                                                                ^^^^^^^^^
+    plan.toml:20:3: sectors of 1KiB do not exist: use `512B` or `4KiB`
+       |
+    20 |   disk = { sector-size = "1KiB", partition = [] }
+       |   ^^^^
+    plan.toml:22:10: `late` is the name of an earlier step: names are unique in a plan
+       |
+    22 |   name = "late"
+       |          ^^^^^^
+    plan.toml:23:3: `argv` is empty: begin it with the program
+       |
+    23 |   command = { argv = [], outputs = { it = {} } }
+       |   ^^^^^^^
+    plan.toml:23:3: output `it` needs exactly one of `path` and `glob`
+       |
+    23 |   command = { argv = [], outputs = { it = {} } }
+       |   ^^^^^^^
+    "#);
+}
+
+#[test]
+fn a_step_after_what_it_needs_and_effects_where_they_are() {
+    let plan = good(
+        r#"
+[[phase]]
+name = "one"
+  [[phase.step]]
+  name = "b"
+  squashfs = { from = "a" }
+  [[phase.step]]
+  name = "a"
+  tree = { from = ["./a"] }
+  [[phase.step]]
+  name = "c"
+  tree = { from = ["./c"] }
+[[phase]]
+name = "two"
+  [[phase.step]]
+  name = "effect"
+  command = { argv = ["true"] }
+  [[phase.step]]
+  name = "d"
+  tree = { from = ["./d"] }
+"#,
+    );
+    let order: Vec<&str> = plan.steps().map(|step| step.id.as_str()).collect();
+    assert_eq!(order, ["a", "b", "c", "effect", "d"]);
+    let select = |phases: &[&str], steps: &[&str]| {
+        let texts = |it: &[&str]| it.iter().map(|it| (*it).to_owned()).collect();
+        let selection = Selection { phases: texts(phases), steps: texts(steps), tier: None };
+        let ids =
+            |steps: Vec<&Step>| steps.iter().map(|step| step.id.to_string()).collect::<Vec<_>>().join(" ");
+        selection.steps(&plan, None).map_or_else(|error| error.to_string(), ids)
+    };
+    assert_eq!(select(&[], &[]), "a b c effect d");
+    assert_eq!(select(&[], &["b"]), "a b");
+    assert_eq!(select(&["two"], &[]), "effect d");
+    assert_eq!(select(&["two"], &["d"]), "d");
+    assert_eq!(select(&["one"], &["d"]), "no step is selected, so nothing would be proved");
+    assert_eq!(select(&["on"], &[]), "unknown phase `on`: did you mean `one`");
+}
+
+#[test]
+fn what_is_not_toml_has_its_place() {
+    insta::assert_snapshot!(bad("[[phase]\n"), @"
+    `plan.toml` is not a plan that can be run
+    plan.toml:4:9: this is not TOML: unclosed array table, expected `]`
+      |
+    4 | [[phase]
+      |         ^
+    ");
+    insta::assert_snapshot!(try_plan("", &Vars::default()).unwrap_err(), @"
+    `plan.toml` is not a plan that can be run
+    plan.toml:1:1: `format` is missing here: add it
+      |
+    1 | 
+      | ^
+    ");
+}
+
+#[test]
+fn the_schema_knows_every_kind() {
+    let schema = json_schema();
+    let step = &schema["definitions"]["Step"];
+    for kind in Action::KINDS {
+        assert!(step["properties"][kind].is_object(), "{kind}");
+    }
+    assert_eq!(step["oneOf"].as_array().map(Vec::len), Some(Action::KINDS.len()));
+}

@@ -1,0 +1,264 @@
+//! Variables of a plan: what they may be, what they are, and where that came from.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    node::{Node, Value},
+    problem::{Collector, unknown},
+};
+
+/// What the world outside the plan says about its variables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vars {
+    /// From the command line: `--var NAME=VALUE`. Beats everything.
+    pub given: BTreeMap<String, String>,
+    /// The environment; used for variables that name one.
+    pub env: BTreeMap<String, String>,
+}
+
+/// A variable, `[vars.NAME]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct VarSpec {
+    /// What it holds.
+    #[serde(rename = "type")]
+    pub kind: VarType,
+    /// Its value when nobody says another.
+    pub default: Option<VarValue>,
+    /// The values it may have.
+    pub choices: Vec<String>,
+    /// The environment variable that it is read from.
+    pub env: Option<String>,
+    /// The least value of an `int`.
+    pub min: Option<i64>,
+    /// The largest value of an `int`.
+    pub max: Option<i64>,
+    /// Whether its value is kept out of logs and reports.
+    pub secret: bool,
+    /// What it is for.
+    pub help: Option<String>,
+}
+
+/// What a variable holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum VarType {
+    /// Text.
+    #[default]
+    String,
+    /// A whole number.
+    Int,
+    /// `true` or `false`.
+    Bool,
+    /// A path; relative ones start at the plan's directory.
+    Path,
+}
+
+/// A value as it may be written in TOML.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum VarValue {
+    /// Text.
+    String(String),
+    /// A whole number.
+    Int(i64),
+    /// `true` or `false`.
+    Bool(bool),
+}
+
+impl<'de> Deserialize<'de> for VarValue {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = VarValue;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string, a whole number, or true or false")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<VarValue, E> {
+                Ok(VarValue::String(text.to_owned()))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<VarValue, E> {
+                Ok(VarValue::Int(number))
+            }
+
+            fn visit_bool<E>(self, truth: bool) -> Result<VarValue, E> {
+                Ok(VarValue::Bool(truth))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl std::fmt::Display for VarValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::String(text) => f.write_str(text),
+            Self::Int(number) => number.fmt(f),
+            Self::Bool(truth) => truth.fmt(f),
+        }
+    }
+}
+
+/// A variable with its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Var {
+    /// As text; `[secret]` when it is one.
+    pub value: String,
+    /// `--var`, `env NAME`, or `default`.
+    pub from: String,
+}
+
+/// The variables of a plan after everybody has spoken.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bound {
+    /// Real values.
+    pub(crate) values: BTreeMap<String, String>,
+    /// Of those that are no text.
+    pub(crate) kinds: BTreeMap<String, VarType>,
+    /// What may be shown.
+    pub(crate) shown: BTreeMap<String, Var>,
+    /// Values that must not be.
+    pub(crate) secrets: Vec<String>,
+}
+
+/// Gives every variable of the `[vars]` table its value.
+pub(crate) fn bind(table: Option<&Node>, vars: &Vars, problems: &mut Collector<'_>) -> Bound {
+    let mut bound = Bound::default();
+    let entries = table.map_or(&[][..], Node::entries);
+    let known: Vec<&str> = entries.iter().map(|(key, _)| key.text.as_str()).collect();
+    for name in vars.given.keys().filter(|name| !known.contains(&name.as_str())) {
+        let span = table.map_or(0..0, |node| node.span.clone());
+        problems.add(&span, format!("{}, in `--var {name}=…`", unknown("variable", name, &known)));
+    }
+    for (key, node) in entries {
+        let mut errors = Vec::new();
+        let spec: Option<VarSpec> = node.read(&mut errors);
+        problems.add_errors(errors, &node.span);
+        let Some(spec) = spec else {
+            bound.values.insert(key.text.clone(), String::new()); // Its uses are not a second problem.
+            continue;
+        };
+        let from_env = || {
+            let name = spec.env.as_ref()?;
+            Some((vars.env.get(name).filter(|value| !value.is_empty())?.clone(), format!("env {name}")))
+        };
+        let given = vars.given.get(&key.text).map(|value| (value.clone(), "--var".to_owned()));
+        let default = || Some((spec.default.as_ref()?.to_string(), "default".to_owned()));
+        let Some((value, from)) = given.or_else(from_env).or_else(default) else {
+            let env = spec.env.as_ref().map(|env| format!(" or set {env}")).unwrap_or_default();
+            problems.add(&key.span, format!("`{0}` has no value: pass `--var {0}=…`{env}", key.text));
+            bound.values.insert(key.text.clone(), String::new());
+            continue;
+        };
+        if let Err(reason) = spec.check(&value) {
+            let shown = if spec.secret { "[secret]" } else { &value };
+            problems.add(&key.span, format!("`{}` cannot be `{shown}` (from {from}): {reason}", key.text));
+        }
+        if spec.secret {
+            bound.secrets.push(value.clone());
+        }
+        let shown = if spec.secret { "[secret]".to_owned() } else { value.clone() };
+        bound.shown.insert(key.text.clone(), Var { value: shown, from });
+        bound.kinds.insert(key.text.clone(), spec.kind);
+        bound.values.insert(key.text.clone(), value);
+    }
+    bound
+}
+
+impl VarSpec {
+    fn check(&self, value: &str) -> Result<(), String> {
+        if !self.choices.is_empty() && !self.choices.iter().any(|it| it == value) {
+            return Err(format!("use one of {}", self.choices.join(", ")));
+        }
+        match self.kind {
+            VarType::String | VarType::Path => Ok(()),
+            VarType::Bool if value == "true" || value == "false" => Ok(()),
+            VarType::Bool => Err("use `true` or `false`".to_owned()),
+            VarType::Int => {
+                let number: i64 = value.parse().map_err(|_| "use a whole number".to_owned())?;
+                match (self.min, self.max) {
+                    (Some(min), _) if number < min => Err(format!("use at least {min}")),
+                    (_, Some(max)) if number > max => Err(format!("use at most {max}")),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// Places that a running step fills in; they are no variables.
+const BUILT_IN: [&str; 3] = ["plan-dir", "out", "scratch"];
+
+/// Replaces `${NAME}` in every string of `node`; `$${` stands for `${`.
+///
+/// A string that is nothing but a variable of type `int` or `bool` becomes a number or a truth value. With `steps`,
+/// the names of steps and the built-in places may stay: their step fills them in.
+pub(crate) fn substitute(
+    node: &mut Node,
+    bound: &Bound,
+    steps: Option<&[String]>,
+    problems: &mut Collector<'_>,
+) {
+    node.each_string(&mut |span, text| {
+        if let Some(value) = whole(text, bound) {
+            return Some(value);
+        }
+        let mut result = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find("${") {
+            if rest[..at].ends_with('$') {
+                // The text of a `command` is looked at once more, when its step runs.
+                result += if steps.is_some() { &rest[..at] } else { &rest[..at - 1] };
+                result += "${";
+                rest = &rest[at + 2..];
+                continue;
+            }
+            let Some(end) = rest[at..].find('}').map(|end| at + end) else {
+                problems
+                    .add(span, "`${` without `}`: close it, or write `$${` for the characters themselves");
+                return None;
+            };
+            result += &rest[..at];
+            let name = &rest[at + 2..end];
+            match (bound.values.get(name), steps) {
+                (Some(value), _) => result += value,
+                (None, Some(steps)) if stays(name, steps) => result += &rest[at..=end],
+                (None, _) => problems.add(span, unknown_place(name, bound, steps)),
+            }
+            rest = &rest[end + 1..];
+        }
+        result += rest;
+        Some(Value::String(result))
+    });
+}
+
+/// The number or truth value that `text` stands for, if it is nothing but such a variable.
+fn whole(text: &str, bound: &Bound) -> Option<Value> {
+    let name = text.strip_prefix("${")?.strip_suffix('}')?;
+    let value = bound.values.get(name)?;
+    match bound.kinds.get(name)? {
+        VarType::Int => value.parse().ok().map(Value::Integer),
+        VarType::Bool => value.parse().ok().map(Value::Bool),
+        VarType::String | VarType::Path => None,
+    }
+}
+
+fn stays(name: &str, steps: &[String]) -> bool {
+    let step = name.split(['/', ':']).next().unwrap_or_default();
+    BUILT_IN.contains(&name) || name.contains('/') || steps.iter().any(|it| it == step)
+}
+
+fn unknown_place(name: &str, bound: &Bound, steps: Option<&[String]>) -> String {
+    if steps.is_none() && BUILT_IN.contains(&name) {
+        return format!("`${{{name}}}` is known only to `command` steps: write a relative path instead");
+    }
+    let known: Vec<&str> = bound.values.keys().map(String::as_str).collect();
+    unknown("variable", name, &known)
+}
