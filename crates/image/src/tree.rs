@@ -6,17 +6,25 @@
 use std::{
     collections::BTreeMap,
     io::{self, Read},
+    os::unix::fs::PermissionsExt,
     sync::Arc,
 };
 
-use bootway_exec::MissingInput;
-use bootway_plan::{Class, Digest, Explain, InvalidManifest, Manifest, Source, TreePath};
+use bootway_exec::{Cx, MissingInput, StepOutput};
+use bootway_plan::{
+    ArtifactKind, Class, Digest, Explain, InvalidManifest, Manifest, Name, Source, TreePath,
+    step::{self, Owners, TreeFrom},
+};
 use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
+mod compose;
 mod load;
+mod write;
 
+pub(crate) use compose::{Composer, matcher};
 pub(crate) use load::load;
+pub use write::write;
 
 /// A tree of files, by path; the root is a node too. Parents sort before what is in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -118,6 +126,42 @@ impl Node {
     }
 }
 
+/// Composes a tree from others and edits it.
+pub fn tree(cx: &Cx<'_>, step: &step::Tree) -> Result<Vec<StepOutput>, TreeError> {
+    let mut composer = compose(cx, &step.from, step.owners)?;
+    for edit in &step.edits {
+        composer.edit(edit)?;
+    }
+    let path = cx.out.join("tree");
+    write(cx, &composer.finish(), &path)?;
+    Ok(vec![StepOutput { name: Name::fixed("tree"), kind: ArtifactKind::Tree, path }])
+}
+
+/// Lays the trees of `from` over each other, in order.
+pub(crate) fn compose(cx: &Cx<'_>, from: &[TreeFrom], owners: Owners) -> Result<Composer, TreeError> {
+    let mut composer = Composer::new();
+    for from in from {
+        let source = from.source();
+        let at = if let TreeFrom::Part(part) = from { part.at.clone() } else { TreePath::root() };
+        let input = cx.input(source)?;
+        let metadata = fs_err::metadata(&input.path)?;
+        if metadata.is_dir() {
+            let layer = load(cx, source, owners)?;
+            let layer = if let TreeFrom::Part(part) = from { compose::select(layer, part)? } else { layer };
+            composer.overlay(&layer, &at)?;
+        } else if at.is_root() {
+            return Err(TreeError::NoPlace { name: source.clone() });
+        } else {
+            let mode = if metadata.permissions().mode() & 0o100 == 0 { 0o644 } else { 0o755 };
+            // The digest of a made file is known only if it is an output by itself and not a file inside of one.
+            let digest = (input.made && source.inside().is_none()).then_some(input.digest);
+            let content = Content::File { path: input.path.clone(), size: metadata.len(), digest };
+            composer.place(&at, Node::new(mode, NodeKind::File(content)))?;
+        }
+    }
+    Ok(composer)
+}
+
 /// The manifest of the tree artifact at `dir`: `DIR.manifest`.
 pub(crate) fn manifest_path(dir: &Utf8Path) -> Utf8PathBuf {
     Utf8PathBuf::from(format!("{dir}.manifest"))
@@ -145,6 +189,73 @@ pub enum TreeError {
         /// As the plan names it.
         name: Source,
     },
+    /// A file is laid over the root of a tree.
+    #[error("`{name}` is one file and has no place in the tree: write `{{ source = \"{name}\", at = \"path/of/the/file\" }}`")]
+    NoPlace {
+        /// As the plan names it.
+        name: Source,
+    },
+    /// A pattern cannot be read.
+    #[error("`{pattern}` is not a pattern")]
+    Pattern {
+        /// As it is in the plan.
+        pattern: String,
+        /// What is wrong with it.
+        #[source]
+        source: globset::Error,
+    },
+    /// A pattern of `keep` matches nothing.
+    #[error("`{pattern}` matches nothing in `{name}`: fix it, or take it out of `keep`")]
+    NoMatch {
+        /// As it is in the plan.
+        pattern: String,
+        /// Where it was looked for.
+        name: Source,
+    },
+    /// A directory would be replaced with all that is in it.
+    #[error("`{path}` is a directory with {files} files and would be replaced: remove it first, or `drop` what replaces it")]
+    Replaces {
+        /// Where.
+        path: TreePath,
+        /// How many files are in it, at any depth.
+        files: usize,
+    },
+    /// An edit is about something that is not there.
+    #[error("cannot {what} `{path}`: nothing is there")]
+    Nothing {
+        /// The kind of edit.
+        what: &'static str,
+        /// Where.
+        path: TreePath,
+    },
+    /// A directory is needed.
+    #[error("`{path}` is not a directory")]
+    NotADirectory {
+        /// Where.
+        path: TreePath,
+    },
+    /// A regular file is needed.
+    #[error("`{path}` is not a regular file")]
+    NotAFile {
+        /// Where.
+        path: TreePath,
+    },
+    /// Symbolic links lead in a circle.
+    #[error("more than 40 symbolic links at `{path}`: they lead in a circle")]
+    Loop {
+        /// Where.
+        path: TreePath,
+    },
+    /// A file is not what it was when the step began.
+    #[error("`{path}` has changed while it was read: it had {expected} bytes, and has {found}")]
+    Changed {
+        /// On the host.
+        path: Utf8PathBuf,
+        /// Bytes, when the tree was read.
+        expected: u64,
+        /// Bytes, now.
+        found: u64,
+    },
     /// The manifest beside a tree is damaged.
     #[error("the manifest `{path}` cannot be read")]
     Manifest {
@@ -171,9 +282,18 @@ impl Explain for TreeError {
     fn class(&self) -> Class {
         match self {
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::Environment,
-            Self::Io(_) | Self::Manifest { .. } => Class::Step,
+            Self::Io(_) | Self::Manifest { .. } | Self::Changed { .. } => Class::Step,
             Self::Input(error) => error.class(),
-            Self::NotATree { .. } | Self::NotUtf8 { .. } => Class::Plan,
+            Self::NotATree { .. }
+            | Self::NoPlace { .. }
+            | Self::Pattern { .. }
+            | Self::NoMatch { .. }
+            | Self::Replaces { .. }
+            | Self::Nothing { .. }
+            | Self::NotADirectory { .. }
+            | Self::NotAFile { .. }
+            | Self::Loop { .. }
+            | Self::NotUtf8 { .. } => Class::Plan,
             Self::Cancelled => Class::Cancelled,
         }
     }

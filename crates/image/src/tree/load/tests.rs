@@ -30,7 +30,13 @@ fn owners_root_is_the_same_for_every_user_and_umask() {
     fs_err::set_permissions(root.join("bin-notes"), PermissionsExt::from_mode(0o600)).unwrap();
     symlink("/nowhere", root.join("link")).unwrap();
     let tree = load(&sandbox.cx(), &source, Owners::Root).unwrap();
-    insta::assert_snapshot!(shown(&tree), @"");
+    insta::assert_snapshot!(shown(&tree), @"
+    / 0755 0:0
+    /bin 0755 0:0
+    /bin-notes 0644 0:0
+    /bin/tool 0755 0:0
+    /link 0777 0:0
+    ");
     let kept = load(&sandbox.cx(), &source, Owners::Keep).unwrap();
     assert_eq!(kept.nodes[&"bin/tool".parse().unwrap()].mode, 0o4710);
 }
@@ -57,12 +63,12 @@ fn says_what_is_not_a_tree() {
     let file = with_input(&mut sandbox, "file");
     fs_err::write(sandbox.cx().plan_dir.join("file"), "x").unwrap();
     let error = load(&sandbox.cx(), &file, Owners::Root).unwrap_err();
-    insta::assert_snapshot!(error, @"");
+    insta::assert_snapshot!(error, @"`./file` is a file, not a tree: name a directory, or a step that makes a tree");
 
     let odd = with_input(&mut sandbox, "odd");
     let dir = sandbox.cx().plan_dir.join("odd");
     fs_err::create_dir(&dir).unwrap();
     fs_err::write(dir.as_std_path().join(OsStr::from_bytes(b"caf\xe9")), "x").unwrap();
     let error = load(&sandbox.cx(), &odd, Owners::Root).unwrap_err().to_string();
-    insta::assert_snapshot!(error.replace(dir.as_str(), "DIR"), @"");
+    insta::assert_snapshot!(error.replace(dir.as_str(), "DIR"), @r"`caf\xe9` in `DIR` is not UTF-8: rename it, or leave it out");
 }
