@@ -1,0 +1,250 @@
+//! cpio archives in the newc format, as the kernel unpacks them into its first root.
+//!
+//! An archive is a sequence of a 110-byte header in hexadecimal, a name with its NUL, and data, the last two each
+//! padded to a multiple of four; `TRAILER!!!` is the last name.
+//!
+//! Source: Linux, `Documentation/driver-api/early-userspace/buffer-format.rst`.
+
+use thiserror::Error;
+
+/// Bytes of a header.
+const HEADER: usize = 110;
+/// The name that ends an archive.
+const TRAILER: &str = "TRAILER!!!";
+/// The kernel's `PATH_MAX`; longer names are skipped by it.
+const MAX_NAME: u32 = 4096;
+
+/// What a header says besides the length of the name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Files with the same number and more than one link are one file.
+    pub(crate) ino: u32,
+    /// Type and permission bits, as in `st_mode`.
+    pub(crate) mode: u32,
+    /// Numeric owner.
+    pub(crate) uid: u32,
+    /// Numeric group.
+    pub(crate) gid: u32,
+    /// How many names the file has.
+    pub(crate) nlink: u32,
+    /// Seconds since 1970-01-01 UTC.
+    pub(crate) mtime: u32,
+    /// Bytes of the data.
+    pub(crate) size: u32,
+    /// Of a device node.
+    pub(crate) rdev: (u32, u32),
+}
+
+/// One file of an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry<'a> {
+    /// What is said about it.
+    pub(crate) header: Header,
+    /// Its name as it is in the archive, without the NUL.
+    pub(crate) name: &'a [u8],
+    /// Its data.
+    pub(crate) data: &'a [u8],
+}
+
+/// The header and name of a file; its data follows, and then [`padding`].
+pub(crate) fn encode(header: &Header, name: &str) -> Vec<u8> {
+    let Header { ino, mode, uid, gid, nlink, mtime, size, rdev: (major, minor) } = *header;
+    let name_size = name.len() as u32 + 1;
+    let fields = [ino, mode, uid, gid, nlink, mtime, size, 0, 0, major, minor, name_size, 0];
+    let mut out = b"070701".to_vec();
+    for field in fields {
+        out.extend(format!("{field:08x}").bytes());
+    }
+    out.extend(name.bytes());
+    out.push(0);
+    out.extend(padding(out.len() as u64));
+    out
+}
+
+/// The zeros that follow `length` bytes.
+pub(crate) fn padding(length: u64) -> &'static [u8] {
+    &[0; 3][..(length.wrapping_neg() % 4) as usize]
+}
+
+/// The end of an archive.
+pub(crate) fn trailer() -> Vec<u8> {
+    encode(&Header { nlink: 1, ..Header::default() }, TRAILER)
+}
+
+/// The files of the archive at the beginning of `bytes`; how many bytes it takes is what [`Entries::offset`] says
+/// after the last one.
+pub(crate) const fn entries(bytes: &[u8]) -> Entries<'_> {
+    Entries { bytes, offset: 0, ended: false }
+}
+
+/// Reads an archive from its beginning to its trailer.
+#[derive(Clone, Debug)]
+pub(crate) struct Entries<'a> {
+    bytes: &'a [u8],
+    offset: usize,
+    ended: bool,
+}
+
+impl<'a> Entries<'a> {
+    /// Where the next file begins, or what follows the archive.
+    pub(crate) const fn offset(&self) -> usize {
+        self.offset
+    }
+
+    fn slice(&self, at: usize, length: usize) -> Result<&'a [u8], InvalidCpio> {
+        let end = at.checked_add(length).filter(|end| *end <= self.bytes.len());
+        end.map(|end| &self.bytes[at..end]).ok_or(InvalidCpio::Truncated { offset: self.offset })
+    }
+
+    fn read(&mut self) -> Result<Option<Entry<'a>>, InvalidCpio> {
+        let offset = self.offset;
+        let raw = self.slice(offset, HEADER)?;
+        if &raw[..6] != b"070701" && &raw[..6] != b"070702" {
+            return Err(InvalidCpio::Magic { offset });
+        }
+        let field = |index: usize| {
+            let digits = &raw[6 + index * 8..14 + index * 8];
+            let digit = |value: u32, digit: &u8| Some(value << 4 | char::from(*digit).to_digit(16)?);
+            digits.iter().try_fold(0, digit).ok_or(InvalidCpio::Number { offset: offset + 6 + index * 8 })
+        };
+        let name_size = field(11)?;
+        if name_size == 0 || name_size > MAX_NAME {
+            return Err(InvalidCpio::Name { offset, size: name_size });
+        }
+        let header = Header {
+            ino: field(0)?,
+            mode: field(1)?,
+            uid: field(2)?,
+            gid: field(3)?,
+            nlink: field(4)?,
+            mtime: field(5)?,
+            size: field(6)?,
+            rdev: (field(9)?, field(10)?),
+        };
+        let name = self.slice(offset + HEADER, name_size as usize)?;
+        let [name @ .., 0] = name else { return Err(InvalidCpio::Name { offset, size: name_size }) };
+        let data_at = (offset + HEADER + name_size as usize).next_multiple_of(4);
+        let data = self.slice(data_at, header.size as usize)?;
+        // The padding of the last file may be cut off.
+        self.offset = (data_at + data.len()).next_multiple_of(4).min(self.bytes.len());
+        Ok((name != TRAILER.as_bytes()).then_some(Entry { header, name, data }))
+    }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Result<Entry<'a>, InvalidCpio>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let entry = self.read().transpose();
+        self.ended = !matches!(entry, Some(Ok(_)));
+        entry
+    }
+}
+
+/// The bytes are not a whole archive.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(crate) enum InvalidCpio {
+    /// It ends too soon.
+    #[error("the archive ends inside the file at byte {offset}, or before its trailer")]
+    Truncated {
+        /// Of the file's header.
+        offset: usize,
+    },
+    /// No header where one must be.
+    #[error("no newc header at byte {offset}")]
+    Magic {
+        /// Where.
+        offset: usize,
+    },
+    /// A field is not a number.
+    #[error("the field at byte {offset} is not hexadecimal")]
+    Number {
+        /// Where.
+        offset: usize,
+    },
+    /// A name is empty, longer than 4095 bytes, or has no end.
+    #[error("the file at byte {offset} has a name of {size} bytes: 1 to 4096 with a NUL at the end are allowed")]
+    Name {
+        /// Of the file's header.
+        offset: usize,
+        /// As it is said, with the NUL.
+        size: u32,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    fn archive(files: &[(Header, String, Vec<u8>)]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (header, name, data) in files {
+            out.extend(encode(&Header { size: data.len() as u32, ..*header }, name));
+            out.extend(data);
+            out.extend(padding(data.len() as u64));
+        }
+        out.extend(trailer());
+        out
+    }
+
+    fn files() -> impl Strategy<Value = Vec<(Header, String, Vec<u8>)>> {
+        let header = any::<[u32; 8]>().prop_map(|[ino, mode, uid, gid, nlink, mtime, major, minor]| Header {
+            ino,
+            mode,
+            uid,
+            gid,
+            nlink,
+            mtime,
+            size: 0,
+            rdev: (major, minor),
+        });
+        vec((header, "[a-z/ü]{1,12}", vec(any::<u8>(), 0..40)), 0..6)
+    }
+
+    proptest! {
+        #[test]
+        fn encoding_then_decoding_is_identity(files in files()) {
+            let bytes = archive(&files);
+            let mut entries = entries(&bytes);
+            for (header, name, data) in &files {
+                let entry = entries.next().unwrap().unwrap();
+                prop_assert_eq!(entry.header, Header { size: data.len() as u32, ..*header });
+                prop_assert_eq!((entry.name, entry.data), (name.as_bytes(), &data[..]));
+            }
+            prop_assert_eq!(entries.next(), None);
+            prop_assert_eq!(entries.offset(), bytes.len());
+        }
+
+        #[test]
+        fn damage_never_panics(files in files(), flips in vec(any::<(prop::sample::Index, u8)>(), 0..8), cut in any::<prop::sample::Index>()) {
+            let mut bytes = archive(&files);
+            for (at, flip) in flips {
+                let at = at.index(bytes.len());
+                bytes[at] ^= flip;
+            }
+            bytes.truncate(cut.index(bytes.len() + 1));
+            prop_assert!(entries(&bytes).count() <= files.len() + 1);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..400)) {
+            let mut bytes = bytes;
+            entries(&bytes).for_each(drop);
+            bytes.splice(0..0, *b"070701");
+            entries(&bytes).for_each(drop);
+        }
+    }
+
+    #[test]
+    fn an_archive_without_its_trailer_is_not_whole() {
+        let mut bytes = archive(&[(Header::default(), "a".to_owned(), b"x".to_vec())]);
+        bytes.truncate(bytes.len() - trailer().len());
+        let error = entries(&bytes).find_map(Result::err).unwrap();
+        insta::assert_snapshot!(error, @"the archive ends inside the file at byte 116, or before its trailer");
+    }
+}
