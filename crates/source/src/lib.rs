@@ -1,1 +1,18 @@
 //! Placeholder.
+#![forbid(unsafe_code)]
+
+mod archive;
+mod debian;
+mod fetch;
+mod meter;
+mod store;
+mod transfer;
+mod unpack;
+
+pub use archive::{ArchiveError, Fault, InvalidPattern};
+pub use debian::{
+    DEBIAN_KEYRING, DebianError, DebianFiles, LockError, ResolveError, debian, debian_commands, is_locked,
+};
+pub use fetch::{FetchError, fetch};
+pub use store::DownloadError;
+pub use unpack::{UnpackError, unpack};

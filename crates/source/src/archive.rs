@@ -1,0 +1,18 @@
+//! From archives of any kind to one tree, whatever the archives say.
+
+mod ar;
+pub(crate) mod decode;
+mod fault;
+mod layout;
+mod limits;
+mod select;
+mod tarball;
+#[cfg(test)]
+mod tests;
+mod unpack;
+
+pub(crate) use fault::{Stop, class_of_io};
+pub use fault::{ArchiveError, Fault};
+pub use select::InvalidPattern;
+pub(crate) use select::Selection;
+pub(crate) use unpack::Unpacker;

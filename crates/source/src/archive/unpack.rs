@@ -1,0 +1,251 @@
+//! Archives to one tree on disk.
+
+use std::{
+    io::{BufReader, Read, Seek, SeekFrom, Write},
+    os::unix::fs::PermissionsExt as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bootway_exec::{Cx, StepOutput};
+use bootway_plan::{ArtifactKind, Digester, EntryKind, Manifest, Name, TreePath};
+use camino::{Utf8Path, Utf8PathBuf};
+use fs_err::File;
+
+use super::{
+    ar,
+    decode::{Decoded, Sniffed, decoder, sniff},
+    fault::{ArchiveError, Fault, Stop},
+    layout::{Content, Kind, Layout, Meta},
+    limits,
+    select::Selection,
+    tarball::{self, Member, MemberKind, readable},
+};
+use crate::meter::Meter;
+
+/// Bytes read from an archive at once.
+const BUFFER: usize = 256 << 10;
+
+/// A tree that archives are unpacked into, one after the other, later ones over earlier ones.
+///
+/// Contents are written to numbered files as they come, and get their names when all names are known: no path from an
+/// archive is ever given to the operating system while links are being made.
+pub(crate) struct Unpacker<'a> {
+    cx: &'a Cx<'a>,
+    selection: &'a Selection,
+    layout: Layout,
+    /// The numbered files.
+    contents: Utf8PathBuf,
+    /// Bytes of all files so far.
+    size: u64,
+}
+
+impl<'a> Unpacker<'a> {
+    /// An empty tree, to be written below `cx.out`.
+    pub(crate) fn new(cx: &'a Cx<'a>, selection: &'a Selection) -> Result<Self, ArchiveError> {
+        let contents = cx.out.join(".contents");
+        fs_err::create_dir_all(&contents)?;
+        Ok(Self { cx, selection, layout: Layout::default(), contents, size: 0 })
+    }
+
+    /// Adds the archive at `path`, without the first `strip` components of its paths.
+    ///
+    /// Errors call it `label`; `meter` counts the bytes of the archive.
+    pub(crate) fn add(&mut self, path: &Utf8Path, label: &str, strip: u32, meter: &Meter<'_>) -> Result<(), ArchiveError> {
+        self.read(path, strip, meter).map_err(|stop| stop.of(label))
+    }
+
+    fn read(&mut self, path: &Utf8Path, strip: u32, meter: &Meter<'_>) -> Result<(), Stop> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        let mut start = Vec::new();
+        (&mut file).take(ar::MAGIC.len() as u64).read_to_end(&mut start)?;
+        file.seek(SeekFrom::Start(0))?;
+        let (part, size) = match sniff(&start) {
+            Sniffed::Package => {
+                let data = ar::find_data(&mut file, length)?;
+                (data.name, data.size)
+            }
+            Sniffed::Stream(_) | Sniffed::Unsupported(_) => ("the archive".to_owned(), length),
+        };
+        let consumed = Arc::new(AtomicU64::new(0));
+        let input = Counted { input: file, count: Arc::clone(&consumed) };
+        let input = decoder(BufReader::with_capacity(BUFFER, input.take(size)))?;
+        std::thread::scope(|scope| {
+            let mut stream = Decoded::start(scope, input, part, self.cx.cancel);
+            let mut counted = 0;
+            while let Some(member) = tarball::next(&mut stream)? {
+                self.member(member, strip, &mut stream)?;
+                let now = consumed.load(Ordering::Relaxed);
+                meter.add(now - counted);
+                counted = now;
+            }
+            meter.add(length.saturating_sub(counted));
+            Ok(())
+        })
+    }
+
+    fn member(&mut self, member: Member, strip: u32, stream: &mut Decoded<'_>) -> Result<(), Stop> {
+        let rest = member.size + tarball::padding(member.size);
+        let Some(path) = stripped(&member.path, strip)? else {
+            return stream.skip(rest);
+        };
+        let (place, kept) = self.layout.place(path, self.selection)?;
+        let executable = member.mode & 0o111 != 0;
+        let meta = Meta { mode: member.mode, uid: member.uid, gid: member.gid, xattrs: member.xattrs };
+        let kind = match member.kind {
+            MemberKind::File => {
+                let content = self.content(stream, member.size, kept, executable)?;
+                stream.skip(tarball::padding(member.size))?;
+                return Ok(self.layout.insert(&place, meta, Kind::File(content), kept)?);
+            }
+            MemberKind::HardLink(target) => {
+                stream.skip(rest)?;
+                let Some(target) = stripped(&target, strip)? else {
+                    return Err(Fault::Path { path: readable(&target), reason: "is a hard link's target and is stripped" }.into());
+                };
+                return Ok(self.layout.link(&place, &target, kept)?);
+            }
+            MemberKind::Directory => Kind::Directory,
+            MemberKind::Symlink(target) if target.is_empty() || target.len() > limits::TARGET || target.contains('\0') => {
+                let reason = "is a symbolic link with a target that none can have";
+                return Err(Fault::Path { path: readable(&member.path), reason }.into());
+            }
+            MemberKind::Symlink(target) => Kind::Symlink(target),
+            MemberKind::CharDevice(major, minor) => Kind::CharDevice(major, minor),
+            MemberKind::BlockDevice(major, minor) => Kind::BlockDevice(major, minor),
+            MemberKind::Fifo => Kind::Fifo,
+        };
+        stream.skip(rest)?;
+        Ok(self.layout.insert(&place, meta, kind, kept)?)
+    }
+
+    /// Stores the next `size` bytes of `stream`, or passes over them.
+    fn content(&mut self, stream: &mut Decoded<'_>, size: u64, kept: bool, executable: bool) -> Result<Content, Stop> {
+        if !kept {
+            stream.skip(size)?;
+            return Ok(self.layout.content(None));
+        }
+        self.size = self.size.saturating_add(size);
+        if self.size > limits::CONTENT {
+            return Err(Fault::too_big("files", self.size, limits::CONTENT).into());
+        }
+        let path = self.contents.join(self.layout.contents().to_string());
+        let mut file = File::create_new(&path)?;
+        let mut digester = Digester::default();
+        let mut rest = size;
+        while rest > 0 {
+            let bytes = stream.next(rest)?;
+            if bytes.is_empty() {
+                return Err(stream.truncated().into());
+            }
+            digester.update(bytes);
+            file.write_all(bytes)?;
+            rest -= bytes.len() as u64;
+        }
+        // Whatever the umask is.
+        let mode = if executable { 0o755 } else { 0o644 };
+        file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+        Ok(self.layout.content(Some((size, digester.finish()))))
+    }
+
+    /// Writes the tree to `cx.out/tree` and its manifest to `cx.out/tree.manifest`.
+    pub(crate) fn finish(self, label: &str) -> Result<StepOutput, ArchiveError> {
+        let (manifest, contents) = self.layout.finish().map_err(|fault| Stop::from(fault).of(label))?;
+        let tree = self.cx.out.join("tree");
+        let settle = Settle { cx: self.cx, tree: &tree, manifest: &manifest };
+        settle.directories()?;
+        for (content, path) in contents {
+            settle.check()?;
+            fs_err::rename(self.contents.join(content.to_string()), tree.join(path.as_str()))?;
+        }
+        settle.links()?;
+        fs_err::remove_dir_all(&self.contents)?;
+        fs_err::write(self.cx.out.join("tree.manifest"), manifest.to_text())?;
+        Ok(StepOutput { name: Name::fixed("tree"), kind: ArtifactKind::Tree, path: tree })
+    }
+}
+
+/// Gives names to what is stored. Every parent is a real directory, because symbolic links come last.
+struct Settle<'a> {
+    cx: &'a Cx<'a>,
+    tree: &'a Utf8Path,
+    manifest: &'a Manifest,
+}
+
+impl Settle<'_> {
+    fn check(&self) -> Result<(), ArchiveError> {
+        if self.cx.cancel.is_cancelled() { Err(ArchiveError::Cancelled) } else { Ok(()) }
+    }
+
+    fn directories(&self) -> Result<(), ArchiveError> {
+        let directories = self.manifest.entries.iter().filter(|(_, entry)| entry.kind == EntryKind::Directory);
+        for (path, _) in directories {
+            self.check()?;
+            let path = self.host(path);
+            fs_err::create_dir(&path)?;
+            fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(())
+    }
+
+    /// Hard links, then symbolic links. Devices and pipes are in the manifest only.
+    fn links(&self) -> Result<(), ArchiveError> {
+        for (path, entry) in &self.manifest.entries {
+            if let EntryKind::HardLink { to } = &entry.kind {
+                self.check()?;
+                fs_err::hard_link(self.host(to), self.host(path))?;
+            }
+        }
+        for (path, entry) in &self.manifest.entries {
+            if let EntryKind::Symlink { target } = &entry.kind {
+                self.check()?;
+                fs_err::os::unix::fs::symlink(target, self.host(path))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn host(&self, path: &TreePath) -> Utf8PathBuf {
+        if path.is_root() { self.tree.to_owned() } else { self.tree.join(path.as_str()) }
+    }
+}
+
+/// `path` without its first `strip` components; `None` if nothing is left of it.
+///
+/// A leading slash means the root of the tree, as everywhere in an archive.
+fn stripped(path: &str, strip: u32) -> Result<Option<TreePath>, Fault> {
+    let fault = |reason| Fault::Path { path: readable(path), reason };
+    if path.len() > limits::PATH {
+        let value = format!("{} bytes (`{}`)", path.len(), readable(path));
+        return Err(Fault::Limit { what: "a path", value, limit: limits::PATH.to_string() });
+    }
+    if path.is_empty() {
+        return Err(fault("has no name"));
+    }
+    let whole: TreePath = path.parse().map_err(|_| fault("leaves the tree: `..` and NUL are not allowed"))?;
+    if strip == 0 {
+        return Ok(Some(whole));
+    }
+    let rest: Vec<&str> = whole.components().skip(strip as usize).collect();
+    if rest.is_empty() {
+        return Ok(None);
+    }
+    rest.join("/").parse().map(Some).map_err(|_| fault("leaves the tree: `..` and NUL are not allowed"))
+}
+
+/// Counts what is read.
+struct Counted<R> {
+    input: R,
+    count: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.input.read(buffer)?;
+        self.count.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
+}

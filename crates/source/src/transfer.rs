@@ -1,0 +1,202 @@
+//! Bytes from a URL, once, without believing them.
+
+use std::{
+    io::{self, Read},
+    sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel},
+    time::Duration,
+};
+
+use bootway_exec::Cancel;
+use camino::Utf8PathBuf;
+use thiserror::Error;
+use ureq::Agent;
+
+/// How often cancellation is looked at while nothing comes.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// A server that says nothing for this long has forgotten us.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Name lookup and connection: further away than anything on Earth.
+const CONNECT: Duration = Duration::from_secs(20);
+
+/// Bytes that are handed over at once.
+const CHUNK: usize = 128 << 10;
+
+/// Chunks that may wait.
+const QUEUE: usize = 8;
+
+/// Gets things from URLs; `http_proxy` and its relatives in the environment are respected.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    agent: Agent,
+}
+
+/// Why one transfer failed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(crate) enum TransferFault {
+    /// The same again would fail again.
+    #[error("{0}")]
+    Permanent(String),
+    /// It may work in a moment.
+    #[error("{0}")]
+    Transient(String),
+}
+
+/// What stops a transfer.
+#[derive(Debug)]
+pub(crate) enum TransferStop {
+    Fault(TransferFault),
+    /// What was received could not be stored.
+    Io(io::Error),
+    Cancelled,
+}
+
+enum Message {
+    Length(Option<u64>),
+    Bytes(Vec<u8>),
+    End,
+    Failed(TransferFault),
+}
+
+/// What becomes of a transfer's bytes.
+pub(crate) trait Sink {
+    /// The server says how many bytes will come, if it does.
+    fn length(&mut self, bytes: Option<u64>);
+    /// Bytes came.
+    fn bytes(&mut self, bytes: &[u8]) -> io::Result<()>;
+}
+
+impl Client {
+    pub(crate) fn new() -> Self {
+        let config = Agent::config_builder()
+            .user_agent(concat!("bootway/", env!("CARGO_PKG_VERSION")))
+            .http_status_as_error(false)
+            .timeout_resolve(Some(CONNECT))
+            .timeout_connect(Some(CONNECT))
+            .timeout_recv_response(Some(SILENCE))
+            .timeout_per_read(Some(SILENCE))
+            .build();
+        Self { agent: config.into() }
+    }
+
+    /// Gives the bytes at `url` to `sink`, at most `limit` of them.
+    ///
+    /// Reading happens in a thread of its own, so that a silent server does not hold up a cancellation; the thread
+    /// ends at the latest when the server has been silent for a minute.
+    pub(crate) fn get(&self, url: &str, limit: u64, cancel: &Cancel, sink: &mut dyn Sink) -> Result<(), TransferStop> {
+        let (sender, messages) = sync_channel(QUEUE);
+        let (agent, address) = (self.agent.clone(), url.to_owned());
+        std::thread::spawn(move || {
+            if let Err(fault) = receive(&agent, &address, &sender) {
+                // Nobody listens after a cancellation.
+                let _ = sender.send(Message::Failed(fault));
+            }
+        });
+        let mut received = 0;
+        loop {
+            if cancel.is_cancelled() {
+                return Err(TransferStop::Cancelled);
+            }
+            match messages.recv_timeout(PATIENCE) {
+                Ok(Message::Length(length)) => sink.length(length),
+                Ok(Message::Bytes(bytes)) => {
+                    received += bytes.len() as u64;
+                    if received > limit {
+                        let reason = format!("it sends more than the {limit} bytes that it should");
+                        return Err(TransferStop::Fault(TransferFault::Permanent(reason)));
+                    }
+                    sink.bytes(&bytes).map_err(TransferStop::Io)?;
+                }
+                Ok(Message::End) => return Ok(()),
+                Ok(Message::Failed(fault)) => return Err(TransferStop::Fault(fault)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(TransferStop::Io(io::Error::other("the receiving thread died")));
+                }
+            }
+        }
+    }
+}
+
+fn receive(agent: &Agent, url: &str, sender: &SyncSender<Message>) -> Result<(), TransferFault> {
+    let transient = |error: io::Error| TransferFault::Transient(error.to_string());
+    let (length, mut body): (Option<u64>, Box<dyn Read>) = match local(url) {
+        Some(path) => {
+            let path = path.ok_or_else(|| TransferFault::Permanent("write `file:///PATH`".to_owned()))?;
+            let file = fs_err::File::open(&path).map_err(|error| TransferFault::Permanent(error.to_string()))?;
+            (file.metadata().ok().map(|metadata| metadata.len()), Box::new(file))
+        }
+        None => {
+            let response = agent.get(url).call().map_err(|error| fault(&error))?;
+            let status = response.status();
+            if !status.is_success() {
+                return Err(refusal(status));
+            }
+            let body = response.into_body();
+            (body.content_length(), Box::new(body.into_reader()))
+        }
+    };
+    let mut said = sender.send(Message::Length(length)).is_ok();
+    while said {
+        let mut chunk = vec![0; CHUNK];
+        let message = match body.read(&mut chunk) {
+            Ok(0) => {
+                // A failure to say so means that nobody listens.
+                let _ = sender.send(Message::End);
+                return Ok(());
+            }
+            Ok(n) => {
+                chunk.truncate(n);
+                Message::Bytes(chunk)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(transient(error)),
+        };
+        said = sender.send(message).is_ok();
+    }
+    Ok(())
+}
+
+fn refusal(status: ureq::http::StatusCode) -> TransferFault {
+    let text = format!("the server answers {status}");
+    let busy = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
+    if busy { TransferFault::Transient(text) } else { TransferFault::Permanent(text) }
+}
+
+fn fault(error: &ureq::Error) -> TransferFault {
+    match error {
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::InvalidProxyUrl => {
+            TransferFault::Permanent(error.to_string())
+        }
+        _ => TransferFault::Transient(error.to_string()),
+    }
+}
+
+/// The path of a `file` URL; `Some(None)` if it is one that names no path of this machine.
+fn local(url: &str) -> Option<Option<Utf8PathBuf>> {
+    let rest = url.strip_prefix("file://")?;
+    let path = rest.strip_prefix("localhost").unwrap_or(rest);
+    Some(path.starts_with('/').then(|| percent_decoded(path)).flatten().map(Utf8PathBuf::from))
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        if *byte == b'%' {
+            let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
+            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+            rest = &rest[2..];
+        } else {
+            bytes.push(*byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// Whether `url` is of a kind that [`Client::get`] can get.
+pub(crate) fn is_supported(url: &str) -> bool {
+    ["http://", "https://", "file://"].iter().any(|scheme| url.starts_with(scheme))
+}
