@@ -1,0 +1,245 @@
+//! The step `disk`: trees and images to a disk with a GUID partition table.
+//!
+//! First every content is looked at and the whole disk is laid out, to the byte, without writing one. Then one pass
+//! puts each byte where it stays.
+
+use bootway_exec::{Cx, MissingInput, StepOutput};
+use bootway_plan::{
+    ArtifactKind, Bytes, Class, DiskMap, EventKind, Explain, Name,
+    step::{Disk, Partition},
+};
+use camino::Utf8PathBuf;
+use thiserror::Error;
+
+use crate::{
+    Content, Node, NodeKind, Tree, TreeError,
+    fs::{self, FsError, Volume},
+    layout::{self, DiskLayout, LayoutError, Need},
+    sink::{Sink, SinkError},
+    tree,
+};
+
+/// Name of the file, below the step's output directory.
+const FILE: &str = "disk.raw";
+
+/// Lays out the disk that `step` describes and writes it, sparse, in one pass.
+///
+/// The layout is emitted as [`EventKind::Layout`] before the first byte is written.
+///
+/// # Errors
+///
+/// If the disk cannot be laid out, the file system that takes it has no room for it, a source changes while it is
+/// copied, or something cannot be read or written.
+pub fn disk(cx: &Cx<'_>, step: &Disk) -> Result<Vec<StepOutput>, DiskError> {
+    let plan = Planned::of(cx, step)?;
+    (cx.emit)(EventKind::Layout(plan.map()));
+    let path = cx.out.join(FILE);
+    check_space(&plan, cx)?;
+    plan.write(cx, &path)?;
+    Ok(vec![StepOutput { name: Name::fixed("disk"), kind: ArtifactKind::Disk, path }])
+}
+
+/// Where everything would be on the disk that `step` describes, if its inputs are there already. Writes nothing.
+///
+/// # Errors
+///
+/// As [`disk`], as far as that can be known before anything is written.
+pub fn disk_layout(cx: &Cx<'_>, step: &Disk) -> Result<DiskMap, DiskError> {
+    Ok(Planned::of(cx, step)?.map())
+}
+
+/// A disk of which every byte has its place.
+struct Planned {
+    layout: DiskLayout,
+    volumes: Vec<Volume>,
+}
+
+/// What goes into a partition.
+enum Filling {
+    Nothing,
+    Image(Content),
+    Tree(Tree),
+}
+
+impl Planned {
+    fn of(cx: &Cx<'_>, step: &Disk) -> Result<Self, DiskError> {
+        let sector_size = step.sector_size.get();
+        let mut fillings = Vec::with_capacity(step.partitions.len());
+        let mut needs = Vec::with_capacity(step.partitions.len());
+        for partition in &step.partitions {
+            let (filling, need) = look(cx, partition, sector_size)?;
+            fillings.push(filling);
+            needs.push(need);
+        }
+        let layout = layout::plan(step, &needs)?;
+        let mut volumes = Vec::with_capacity(fillings.len());
+        for (n, filling) in fillings.into_iter().enumerate() {
+            let slot = &layout.partitions[n];
+            volumes.push(match (filling, step.partitions[n].fs) {
+                (Filling::Tree(tree), Some(kind)) => {
+                    let planned = fs::plan(kind, &tree, slot, sector_size, needs[n].least, cx.epoch);
+                    planned.map_err(|source| DiskError::Fs { label: slot.label.clone(), source })?
+                }
+                (Filling::Image(content), _) => Volume::Image(content),
+                _ => Volume::Blank,
+            });
+        }
+        Ok(Self { layout, volumes })
+    }
+
+    fn map(&self) -> DiskMap {
+        let used: Vec<u64> = self.volumes.iter().map(Volume::used).collect();
+        self.layout.map(&used)
+    }
+
+    fn written(&self) -> u64 {
+        self.volumes.iter().map(Volume::written).sum()
+    }
+
+    fn write(&self, cx: &Cx<'_>, path: &camino::Utf8Path) -> Result<(), SinkError> {
+        let mut sink = Sink::create(cx, path, self.layout.size, self.written())?;
+        let (head, tail) = self.layout.gpt().encode();
+        sink.put(0, &head)?;
+        for (slot, volume) in self.layout.partitions.iter().zip(&self.volumes) {
+            sink.partition(slot.offset);
+            volume.write(&mut sink)?;
+        }
+        sink.partition(0);
+        sink.put(self.layout.size - tail.len() as u64, &tail)?;
+        sink.finish()
+    }
+}
+
+/// Looks at what goes into `partition`, and says what it needs.
+fn look(cx: &Cx<'_>, partition: &Partition, sector_size: u64) -> Result<(Filling, Need), DiskError> {
+    let label = || partition.label.clone();
+    let Some(kind) = partition.fs else {
+        let Some(source) = &partition.content else { return Ok((Filling::Nothing, Need::default())) };
+        let input = cx.input(source)?;
+        if input.kind == ArtifactKind::Tree {
+            return Err(DiskError::TreeWithoutFs { label: label(), source_name: source.to_string() });
+        }
+        let fs = match input.kind {
+            kind @ (ArtifactKind::Squashfs | ArtifactKind::Ext4) => kind.as_str(),
+            _ => "raw",
+        };
+        let size = fs_err::metadata(&input.path).map_err(DiskError::Read)?.len();
+        let need = Need { least: size, fs: Some(fs.to_owned()), digest: Some(input.digest), why: None };
+        return Ok((Filling::Image(Content::File { path: input.path.clone(), size, digest: None }), need));
+    };
+    let (tree, digest) = match &partition.content {
+        None => (empty(), None),
+        Some(source) => {
+            let tree = tree::load(cx, source, partition.owners);
+            (tree.map_err(|source| DiskError::Tree { label: label(), source })?, Some(cx.input(source)?.digest))
+        }
+    };
+    let least = fs::least(kind, &tree, sector_size).map_err(|source| DiskError::Fs { label: label(), source })?;
+    let why = (least <= fs::floor(kind, sector_size)).then(|| fs::floor_reason(kind));
+    let need = Need { least, fs: Some(kind.as_str().to_owned()), digest, why };
+    Ok((Filling::Tree(tree), need))
+}
+
+/// A tree with a root and nothing in it.
+fn empty() -> Tree {
+    let root = Node { mode: 0o755, uid: 0, gid: 0, xattrs: std::collections::BTreeMap::new(), kind: NodeKind::Directory };
+    Tree { nodes: [(bootway_plan::TreePath::root(), root)].into() }
+}
+
+/// Magic numbers of file systems that share blocks between files: btrfs and XFS.
+const SHARING: [i64; 2] = [0x9123_683E, 0x5846_5342];
+/// Contents at least this big are shared there.
+const SHARED_FROM: u64 = 64 << 10;
+
+/// Whether what will be written fits the file system that takes it.
+fn check_space(plan: &Planned, cx: &Cx<'_>) -> Result<(), DiskError> {
+    let stat = rustix::fs::statvfs(cx.out.as_std_path()).map_err(|error| DiskError::Read(error.into()))?;
+    let shares = rustix::fs::statfs(cx.out.as_std_path()).is_ok_and(|stat| SHARING.contains(&(stat.f_type as i64)));
+    let mut needs = plan.written();
+    if shares {
+        let contents = plan.volumes.iter().flat_map(Volume::contents).map(Content::size);
+        needs -= contents.filter(|size| *size >= SHARED_FROM).sum::<u64>();
+    }
+    let has = stat.f_bavail.saturating_mul(stat.f_frsize);
+    if needs > has {
+        let (needs, has) = (Bytes::new(needs), Bytes::new(has));
+        return Err(DiskError::Space { path: cx.out.to_owned(), needs, has });
+    }
+    Ok(())
+}
+
+/// The disk was not made.
+#[derive(Debug, Error)]
+pub enum DiskError {
+    /// It cannot be laid out.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// It cannot be written.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The engine forgot something.
+    #[error(transparent)]
+    Input(#[from] MissingInput),
+    /// A content cannot be looked at.
+    #[error(transparent)]
+    Read(std::io::Error),
+    /// A content is no tree, or cannot be walked.
+    #[error("cannot read the content of partition `{label}`")]
+    Tree {
+        /// The partition.
+        label: String,
+        /// Why.
+        source: TreeError,
+    },
+    /// A content is a tree and nothing says what to make of it.
+    #[error("partition `{label}` has the tree `{source_name}` as content and no `fs`: say which, such as `fs = \"ext4\"`")]
+    TreeWithoutFs {
+        /// The partition.
+        label: String,
+        /// The tree.
+        source_name: String,
+    },
+    /// A content cannot become the file system.
+    #[error("cannot make the file system of partition `{label}`")]
+    Fs {
+        /// The partition.
+        label: String,
+        /// Why.
+        source: FsError,
+    },
+    /// There is no room for the disk's file.
+    #[error("the disk needs {}, the file system of `{path}` has {}", needs.human(), has.human())]
+    Space {
+        /// Where it was to be written.
+        path: Utf8PathBuf,
+        /// Bytes that would be written.
+        needs: Bytes,
+        /// Bytes that are free.
+        has: Bytes,
+    },
+}
+
+impl Explain for DiskError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Layout(error) => error.class(),
+            Self::Input(error) => error.class(),
+            Self::Tree { source, .. } => source.class(),
+            Self::TreeWithoutFs { .. } | Self::Fs { .. } => Class::Plan,
+            Self::Space { .. } | Self::Sink(SinkError::Full { .. }) => Class::Environment,
+            Self::Sink(SinkError::Cancelled) => Class::Cancelled,
+            Self::Sink(_) | Self::Read(_) => Class::Step,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Layout(error) => error.hint(),
+            Self::Tree { source, .. } => source.hint(),
+            Self::Space { .. } | Self::Sink(SinkError::Full { .. }) => {
+                Some("free some space there, or give another place with `--work`".to_owned())
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! GUID partition tables (UEFI 2.10, section 5.3).
+//!
+//! [`Gpt::encode`] turns a table into the two regions it has on disk, [`read`] finds it again. The two headers differ
+//! in more than their place: each points at the array of entries next to itself. A backup that points at the
+//! primary's array passes `sgdisk -v` and recovers nothing.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use thiserror::Error;
+
+use super::{guid::Guid, mbr};
+
+/// Bytes of one entry; larger is legal and nobody does it.
+const ENTRY: usize = 128;
+/// Entries in a table; the smallest legal number, and the usual one.
+pub const ENTRIES: u32 = 128;
+/// Bytes of the array.
+const ARRAY: u64 = ENTRY as u64 * ENTRIES as u64;
+/// UTF-16 code units of a label.
+pub const LABEL_UNITS: usize = 36;
+/// Bytes of a header that are used and checked.
+const HEADER: usize = 92;
+
+/// A partition table and the disk it is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gpt {
+    /// Which disk it is.
+    pub guid: Guid,
+    /// 512 or 4096 bytes.
+    pub sector_size: u64,
+    /// Sectors of the disk.
+    pub sectors: u64,
+    /// In the order of the table.
+    pub entries: Vec<Entry>,
+}
+
+/// One partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its place in the table, from 1.
+    pub number: u32,
+    /// What kind of partition it is.
+    pub kind: Guid,
+    /// Which partition it is.
+    pub guid: Guid,
+    /// First sector.
+    pub first: u64,
+    /// Last sector, which belongs to the partition.
+    pub last: u64,
+    /// Attribute bits; 48 to 63 mean what `kind` says they mean.
+    pub attributes: u64,
+    /// Its name, at most [`LABEL_UNITS`] UTF-16 code units.
+    pub label: String,
+}
+
+impl Entry {
+    fn encode(&self, out: &mut [u8]) {
+        out[0..16].copy_from_slice(&self.kind.to_disk());
+        out[16..32].copy_from_slice(&self.guid.to_disk());
+        out[32..40].copy_from_slice(&self.first.to_le_bytes());
+        out[40..48].copy_from_slice(&self.last.to_le_bytes());
+        out[48..56].copy_from_slice(&self.attributes.to_le_bytes());
+        for (slot, unit) in out[56..ENTRY].chunks_exact_mut(2).zip(self.label.encode_utf16()) {
+            slot.copy_from_slice(&unit.to_le_bytes());
+        }
+    }
+
+    fn decode(number: u32, bytes: &[u8; ENTRY]) -> Option<Self> {
+        let kind = Guid::from_disk(array(bytes, 0));
+        if kind.is_nil() {
+            return None;
+        }
+        let units: Vec<u16> = bytes[56..ENTRY]
+            .chunks_exact(2)
+            .map(|unit| u16::from_le_bytes([unit[0], unit[1]]))
+            .take_while(|unit| *unit != 0)
+            .collect();
+        Some(Self {
+            number,
+            kind,
+            guid: Guid::from_disk(array(bytes, 16)),
+            first: u64::from_le_bytes(array(bytes, 32)),
+            last: u64::from_le_bytes(array(bytes, 40)),
+            attributes: u64::from_le_bytes(array(bytes, 48)),
+            label: String::from_utf16_lossy(&units),
+        })
+    }
+}
+
+/// `N` bytes of `bytes`, from `at`.
+fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    bytes[at..at + N].try_into().expect("N bytes")
+}
+
+/// Which of the two headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copy {
+    /// At the start of the disk.
+    Primary,
+    /// At its end.
+    Backup,
+}
+
+impl std::fmt::Display for Copy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(if *self == Self::Primary { "primary" } else { "backup" })
+    }
+}
+
+/// Sectors of an array of entries.
+const fn array_sectors(sector_size: u64) -> u64 {
+    ARRAY.div_ceil(sector_size)
+}
+
+/// Bytes that a table takes at the start of a disk, protective MBR and all.
+pub const fn head_len(sector_size: u64) -> u64 {
+    (2 + array_sectors(sector_size)) * sector_size
+}
+
+/// Bytes that a table takes at the end of a disk.
+pub const fn tail_len(sector_size: u64) -> u64 {
+    (1 + array_sectors(sector_size)) * sector_size
+}
+
+impl Gpt {
+    /// The bytes at the start of the disk, [`head_len`] of them, and those at its end, [`tail_len`] of them.
+    ///
+    /// # Panics
+    ///
+    /// If an entry's number is not in 1 to [`ENTRIES`], or the disk is smaller than what is written.
+    pub fn encode(&self) -> (Vec<u8>, Vec<u8>) {
+        let sector = self.sector_size as usize;
+        let mut entries = vec![0; array_sectors(self.sector_size) as usize * sector];
+        for entry in &self.entries {
+            entry.encode(&mut entries[(entry.number as usize - 1) * ENTRY..][..ENTRY]);
+        }
+        let crc = crc32fast::hash(&entries[..ARRAY as usize]);
+        let mut head = vec![0; 2 * sector];
+        head[..mbr::LEN].copy_from_slice(&mbr::protective(self.sectors));
+        head[sector..][..HEADER].copy_from_slice(&self.header(Copy::Primary, crc));
+        head.extend_from_slice(&entries);
+        let mut tail = entries;
+        tail.extend_from_slice(&self.header(Copy::Backup, crc));
+        tail.resize(tail_len(self.sector_size) as usize, 0);
+        (head, tail)
+    }
+
+    /// Source: UEFI 2.10, table 5-5.
+    fn header(&self, copy: Copy, entries_crc: u32) -> [u8; HEADER] {
+        let array = array_sectors(self.sector_size);
+        let (first, last) = (1, self.sectors - 1);
+        let (mine, other, entries_at) = match copy {
+            Copy::Primary => (first, last, first + 1),
+            Copy::Backup => (last, first, last - array),
+        };
+        let mut header = [0; HEADER];
+        let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, b"EFI PART");
+        put(8, &[0, 0, 1, 0]);
+        put(12, &(HEADER as u32).to_le_bytes());
+        put(24, &u64::to_le_bytes(mine));
+        put(32, &u64::to_le_bytes(other));
+        put(40, &(first + 1 + array).to_le_bytes());
+        put(48, &(last - array - 1).to_le_bytes());
+        put(56, &self.guid.to_disk());
+        put(72, &u64::to_le_bytes(entries_at));
+        put(80, &ENTRIES.to_le_bytes());
+        put(84, &(ENTRY as u32).to_le_bytes());
+        put(88, &entries_crc.to_le_bytes());
+        let crc = crc32fast::hash(&header);
+        header[16..20].copy_from_slice(&crc.to_le_bytes());
+        header
+    }
+}
+
+/// What a header says that can be believed: its checksum is right and its numbers are in bounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Header {
+    mine: u64,
+    other: u64,
+    usable: (u64, u64),
+    guid: Guid,
+    entries: Vec<Entry>,
+}
+
+/// Reads the partition table of `disk`, both copies of it.
+///
+/// # Errors
+///
+/// If either copy is missing, damaged, or points at the other's entries; if the two disagree; if partitions overlap
+/// or lie outside the disk. Nothing in the bytes makes it panic or read more than 64 KiB.
+pub fn read(disk: &mut (impl Read + Seek)) -> Result<Gpt, GptError> {
+    let len = disk.seek(SeekFrom::End(0)).map_err(GptError::Read)?;
+    let sector_size = [512, 4096]
+        .into_iter()
+        .find(|size| bytes_at(disk, *size, 8).is_ok_and(|bytes| bytes == b"EFI PART"))
+        .ok_or(GptError::Absent)?;
+    let sectors = len / sector_size;
+    if sectors * sector_size != len || len < head_len(sector_size) + tail_len(sector_size) {
+        return Err(GptError::Length { len, sector_size });
+    }
+    if !mbr::is_protective(&bytes_at(disk, 0, mbr::LEN).map_err(GptError::Read)?) {
+        return Err(GptError::NoProtectiveMbr);
+    }
+    let primary = read_header(disk, Copy::Primary, sector_size, sectors)?;
+    let backup = read_header(disk, Copy::Backup, sector_size, sectors)?;
+    if primary.other != backup.mine {
+        let reason = format!("it says that the backup is in sector {}, not in {}", primary.other, backup.mine);
+        return Err(GptError::Damaged { copy: Copy::Primary, reason });
+    }
+    if (primary.guid, primary.usable, &primary.entries) != (backup.guid, backup.usable, &backup.entries) {
+        return Err(GptError::Disagree);
+    }
+    let gpt = Gpt { guid: primary.guid, sector_size, sectors, entries: primary.entries };
+    check_places(&gpt, primary.usable)?;
+    Ok(gpt)
+}
+
+fn bytes_at(disk: &mut (impl Read + Seek), at: u64, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    disk.seek(SeekFrom::Start(at))?;
+    disk.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn read_header(
+    disk: &mut (impl Read + Seek), copy: Copy, sector_size: u64, sectors: u64,
+) -> Result<Header, GptError> {
+    let damaged = |reason: String| GptError::Damaged { copy, reason };
+    let mine = if copy == Copy::Primary { 1 } else { sectors - 1 };
+    let bytes = bytes_at(disk, mine * sector_size, 512).map_err(GptError::Read)?;
+    let u32_at = |at| u32::from_le_bytes(array(&bytes, at));
+    let u64_at = |at| u64::from_le_bytes(array(&bytes, at));
+    if bytes[..8] != *b"EFI PART" {
+        return Err(damaged("it has no `EFI PART` at its start".to_owned()));
+    }
+    let len = u32_at(12) as usize;
+    if !(HEADER..=512).contains(&len) {
+        return Err(damaged(format!("its header is said to be {len} bytes, not 92 to 512")));
+    }
+    let mut checked = bytes[..len].to_vec();
+    checked[16..20].fill(0);
+    if crc32fast::hash(&checked) != u32_at(16) {
+        return Err(damaged("the checksum of its header is wrong".to_owned()));
+    }
+    if u64_at(24) != mine {
+        return Err(damaged(format!("it says that it is in sector {}, not in {mine}", u64_at(24))));
+    }
+    let (at, count, size) = (u64_at(72), u32_at(80), u32_at(84));
+    if (count, size) != (ENTRIES, ENTRY as u32) {
+        return Err(damaged(format!("it has {count} entries of {size} bytes; only 128 of 128 are understood")));
+    }
+    let array_sectors = array_sectors(sector_size);
+    let own = if copy == Copy::Primary { 2..=sectors / 2 } else { sectors / 2..=mine.saturating_sub(array_sectors) };
+    if !own.contains(&at) {
+        return Err(damaged(format!("it points at entries in sector {at}, which are not its own")));
+    }
+    let entries = bytes_at(disk, at * sector_size, ARRAY as usize).map_err(GptError::Read)?;
+    if crc32fast::hash(&entries) != u32_at(88) {
+        return Err(damaged("the checksum of its entries is wrong".to_owned()));
+    }
+    let (entries, _) = entries.as_chunks();
+    let entries = (1..).zip(entries).filter_map(|(number, entry)| Entry::decode(number, entry)).collect();
+    let usable = (u64_at(40), u64_at(48));
+    Ok(Header { mine, other: u64_at(32), usable, guid: Guid::from_disk(array(&bytes, 56)), entries })
+}
+
+fn check_places(gpt: &Gpt, usable: (u64, u64)) -> Result<(), GptError> {
+    let mut ends: Vec<&Entry> = gpt.entries.iter().collect();
+    ends.sort_by_key(|entry| entry.first);
+    for entry in &ends {
+        if entry.first > entry.last || entry.first < usable.0 || entry.last > usable.1 || usable.1 >= gpt.sectors {
+            return Err(GptError::Outside { label: entry.label.clone(), first: entry.first, last: entry.last });
+        }
+    }
+    match ends.windows(2).find(|pair| pair[0].last >= pair[1].first) {
+        Some(pair) => Err(GptError::Overlap { one: pair[0].label.clone(), other: pair[1].label.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// Bytes that are no sound partition table.
+#[derive(Debug, Error)]
+pub enum GptError {
+    /// They could not be read.
+    #[error("cannot read the disk")]
+    Read(#[source] io::Error),
+    /// There is none.
+    #[error("there is no GUID partition table: neither at byte 512 nor at byte 4096 stands `EFI PART`")]
+    Absent,
+    /// The disk's size is impossible.
+    #[error("a disk of {len} bytes cannot have a GUID partition table with sectors of {sector_size} bytes")]
+    Length {
+        /// Bytes of the disk.
+        len: u64,
+        /// Bytes of a sector.
+        sector_size: u64,
+    },
+    /// Nothing protects it from programs that know no GPT.
+    #[error("the first sector is not a protective MBR")]
+    NoProtectiveMbr,
+    /// One of the two copies is not sound.
+    #[error("the {copy} partition table is damaged: {reason}")]
+    Damaged {
+        /// Which.
+        copy: Copy,
+        /// How.
+        reason: String,
+    },
+    /// Both copies are sound, and not the same.
+    #[error("the primary and the backup partition table disagree")]
+    Disagree,
+    /// A partition is not on the disk.
+    #[error("partition `{label}`, sectors {first} to {last}, is outside the usable part of the disk")]
+    Outside {
+        /// Its name.
+        label: String,
+        /// Its first sector.
+        first: u64,
+        /// Its last sector.
+        last: u64,
+    },
+    /// Two partitions share sectors.
+    #[error("partitions `{one}` and `{other}` overlap")]
+    Overlap {
+        /// The first.
+        one: String,
+        /// The second.
+        other: String,
+    },
+}

@@ -1,0 +1,446 @@
+//! Where everything on a disk goes, decided before a byte is written.
+//!
+//! [`plan`] is pure: what each partition's content needs goes in, every offset, size, number and GUID comes out, or
+//! the one sentence that says what does not fit and what would.
+
+use bootway_plan::{
+    Bytes, Class, Digest, Digester, DiskMap, Explain, PartitionMap,
+    step::{Disk, Partition, Share, ShareOf, Size},
+};
+use thiserror::Error;
+
+use crate::{
+    format::{
+        gpt::{self, Gpt},
+        guid::Guid,
+    },
+    partition_type,
+};
+
+/// Every partition begins at a multiple of this, as every partitioning program has it since 2009.
+pub const ALIGNMENT: u64 = 1 << 20;
+
+/// What a partition's content asks of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Need {
+    /// The least size in bytes that holds it.
+    pub least: u64,
+    /// What it will be: `fat32`, `ext4`, `squashfs`, `raw`, or nothing.
+    pub fs: Option<String>,
+    /// Of the content, if there is any.
+    pub digest: Option<Digest>,
+    /// What makes it need that much, if it is not the content.
+    pub why: Option<&'static str>,
+}
+
+/// A disk, laid out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskLayout {
+    /// Bytes of the whole disk.
+    pub size: u64,
+    /// Bytes of a sector: 512 or 4096.
+    pub sector_size: u64,
+    /// Which disk it is: cut from what all its partitions are.
+    pub guid: Guid,
+    /// In the order of the disk.
+    pub partitions: Vec<Slot>,
+}
+
+/// A partition, laid out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Its place in the table, from 1.
+    pub number: u32,
+    /// Its name.
+    pub label: String,
+    /// Its type, as in the plan.
+    pub kind: String,
+    /// Its type, as on disk.
+    pub kind_guid: Guid,
+    /// Attribute bits.
+    pub attributes: u64,
+    /// Cut from its number, label, type, size and content; what is in it gets its own identities from here.
+    pub identity: Digest,
+    /// First byte.
+    pub offset: u64,
+    /// Bytes.
+    pub size: u64,
+    /// What will be in it.
+    pub fs: Option<String>,
+}
+
+/// Lays out `disk`; `needs` are those of its partitions, in order.
+///
+/// # Errors
+///
+/// If a partition is smaller than what it must hold, the disk than its partitions, or a parameter is out of range.
+///
+/// # Panics
+///
+/// If there is not one need for each partition.
+pub fn plan(disk: &Disk, needs: &[Need]) -> Result<DiskLayout, LayoutError> {
+    assert_eq!(disk.partitions.len(), needs.len(), "one need for each partition");
+    let sector_size = disk.sector_size.get();
+    if ![512, 4096].contains(&sector_size) {
+        return Err(LayoutError::SectorSize { has: disk.sector_size });
+    }
+    let numbers = numbers(disk)?;
+    let sizes = sizes(disk, needs)?;
+    let (offsets, end) = offsets(&sizes, sector_size)?;
+    let size = disk.size.map_or(end, Bytes::get);
+    let mut partitions = Vec::with_capacity(sizes.len());
+    for (n, partition) in disk.partitions.iter().enumerate() {
+        partitions.push(Slot {
+            number: numbers[n],
+            label: partition.label.clone(),
+            kind: partition.kind.to_string(),
+            kind_guid: partition_type::guid_of(&partition.kind),
+            attributes: attributes(partition)?,
+            identity: identity(partition, numbers[n], sizes[n], sector_size, &needs[n]),
+            offset: offsets[n],
+            size: sizes[n],
+            fs: needs[n].fs.clone(),
+        });
+    }
+    let mut digester = Digester::default();
+    digester.update(format!("disk {size} {sector_size}\n").as_bytes());
+    for slot in &partitions {
+        digester.update(slot.identity.bytes());
+    }
+    let guid = Guid::of_identity(digester.finish().identity("disk"));
+    Ok(DiskLayout { size, sector_size, guid, partitions })
+}
+
+impl DiskLayout {
+    /// The partition table.
+    pub fn gpt(&self) -> Gpt {
+        let sector = self.sector_size;
+        let entry = |slot: &Slot| gpt::Entry {
+            number: slot.number,
+            kind: slot.kind_guid,
+            guid: slot.guid(),
+            first: slot.offset / sector,
+            last: (slot.offset + slot.size) / sector - 1,
+            attributes: slot.attributes,
+            label: slot.label.clone(),
+        };
+        let mut entries: Vec<_> = self.partitions.iter().map(entry).collect();
+        entries.sort_by_key(|entry| entry.number);
+        Gpt { guid: self.guid, sector_size: sector, sectors: self.size / sector, entries }
+    }
+
+    /// As a report shows it; `used` are the bytes that hold something, partition by partition.
+    pub fn map(&self, used: &[u64]) -> DiskMap {
+        let partition = |(slot, used): (&Slot, &u64)| PartitionMap {
+            number: slot.number,
+            label: slot.label.clone(),
+            kind: slot.kind.clone(),
+            fs: slot.fs.clone(),
+            offset: Bytes::new(slot.offset),
+            size: Bytes::new(slot.size),
+            used: Bytes::new(*used),
+            guid: slot.guid().to_string(),
+        };
+        DiskMap {
+            size: Bytes::new(self.size),
+            sector_size: Bytes::new(self.sector_size),
+            partitions: self.partitions.iter().zip(used).map(partition).collect(),
+        }
+    }
+}
+
+impl Slot {
+    /// The partition's own GUID.
+    pub fn guid(&self) -> Guid {
+        Guid::of_identity(self.identity.identity("partition"))
+    }
+}
+
+/// Nothing in it depends on the host, the plan's name or the order in which partitions are made.
+fn identity(partition: &Partition, number: u32, size: u64, sector_size: u64, need: &Need) -> Digest {
+    let content = need.digest.map_or_else(String::new, |digest| digest.to_string());
+    let fs = need.fs.as_deref().unwrap_or_default();
+    let (label, kind) = (&partition.label, &partition.kind);
+    Digest::of(format!("partition {number} {kind} {size} {sector_size} {fs} {content}\n{label}").as_bytes())
+}
+
+/// The places in the table: those that are asked for, and the first free ones for the rest.
+fn numbers(disk: &Disk) -> Result<Vec<u32>, LayoutError> {
+    let mut taken = std::collections::BTreeSet::new();
+    for partition in &disk.partitions {
+        let Some(number) = partition.number else { continue };
+        if !(1..=gpt::ENTRIES).contains(&number) {
+            return Err(LayoutError::Number { label: partition.label.clone(), number });
+        }
+        if !taken.insert(number) {
+            return Err(LayoutError::NumberTwice { label: partition.label.clone(), number });
+        }
+    }
+    let mut free = (1..=gpt::ENTRIES).filter(|number| !taken.contains(number));
+    let number = |partition: &Partition| partition.number.or_else(|| free.next()).ok_or(LayoutError::TooMany);
+    disk.partitions.iter().map(number).collect()
+}
+
+/// Source for the bits of `boot`: `ChromiumOS` disk format, "Selecting the kernel".
+fn attributes(partition: &Partition) -> Result<u64, LayoutError> {
+    let label = || partition.label.clone();
+    let units = partition.label.encode_utf16().count();
+    if units > gpt::LABEL_UNITS {
+        return Err(LayoutError::Label { label: label(), units });
+    }
+    let mut bits = 0;
+    for &bit in &partition.attributes {
+        bits |= 1_u64.checked_shl(bit.into()).ok_or_else(|| LayoutError::Attribute { label: label(), bit })?;
+    }
+    if let Some(boot) = partition.boot {
+        for (name, value) in [("priority", boot.priority), ("tries", boot.tries)] {
+            if value > 15 {
+                return Err(LayoutError::Boot { label: label(), name, value });
+            }
+        }
+        bits |= u64::from(boot.priority) << 48 | u64::from(boot.tries) << 52 | u64::from(boot.successful) << 56;
+    }
+    Ok(bits)
+}
+
+/// The bytes of every partition, those that grow included.
+fn sizes(disk: &Disk, needs: &[Need]) -> Result<Vec<u64>, LayoutError> {
+    let sector_size = disk.sector_size.get();
+    let mut sizes = Vec::with_capacity(needs.len());
+    for (partition, need) in disk.partitions.iter().zip(needs) {
+        let size = size(partition, need, disk)?;
+        // One that grows is looked at when it has grown.
+        if size < need.least && !partition.grow {
+            return Err(LayoutError::too_small(partition, need, size));
+        }
+        sizes.push(size);
+    }
+    let (_, end) = offsets(&sizes, sector_size)?;
+    let Some(total) = disk.size.map(Bytes::get) else {
+        return match disk.partitions.iter().find(|partition| partition.grow) {
+            Some(partition) => Err(LayoutError::GrowsNowhere { label: partition.label.clone() }),
+            None => Ok(sizes),
+        };
+    };
+    if !total.is_multiple_of(sector_size) {
+        return Err(LayoutError::DiskSectors { has: Bytes::new(total), sector: disk.sector_size });
+    }
+    let slack = end - last_end(&sizes, sector_size)? - gpt::tail_len(sector_size);
+    if total < end - slack {
+        return Err(LayoutError::DiskTooSmall { needs: Bytes::new(end), has: Bytes::new(total) });
+    }
+    let growing: Vec<usize> = (0..sizes.len()).filter(|n| disk.partitions[*n].grow).collect();
+    let mut left = (total - (end - slack)) / ALIGNMENT;
+    for (done, n) in growing.iter().enumerate() {
+        let share = left.div_ceil((growing.len() - done) as u64);
+        sizes[*n] += share * ALIGNMENT;
+        left -= share;
+        if sizes[*n] < needs[*n].least {
+            let short = (needs[*n].least - sizes[*n]).next_multiple_of(ALIGNMENT);
+            return Err(LayoutError::DiskTooSmall { needs: Bytes::new(total + short), has: Bytes::new(total) });
+        }
+    }
+    Ok(sizes)
+}
+
+fn size(partition: &Partition, need: &Need, disk: &Disk) -> Result<u64, LayoutError> {
+    let label = || partition.label.clone();
+    let up = |bytes: u64| bytes.checked_next_multiple_of(ALIGNMENT).ok_or_else(|| LayoutError::TooBig { label: label() });
+    let size = match partition.size {
+        Size::Fit => up(need.least)?,
+        Size::Exactly(size) if !size.get().is_multiple_of(disk.sector_size.get()) => {
+            return Err(LayoutError::Sectors { label: label(), has: size, sector: disk.sector_size });
+        }
+        Size::Exactly(size) => size.get(),
+        Size::Share(Share { of, percent, plus, min }) => {
+            let whole = match of {
+                ShareOf::Content => need.least,
+                ShareOf::Disk => disk.size.ok_or_else(|| LayoutError::ShareOfNothing { label: label() })?.get(),
+            };
+            let share = u128::from(whole) * u128::from(percent) / 100 + u128::from(plus.get());
+            let share = u64::try_from(share).map_err(|_| LayoutError::TooBig { label: label() })?.max(min.get());
+            if of == ShareOf::Disk { share / ALIGNMENT * ALIGNMENT } else { up(share)? }
+        }
+    };
+    if size == 0 && !partition.grow {
+        return Err(LayoutError::Empty { label: label() });
+    }
+    Ok(size)
+}
+
+fn last_end(sizes: &[u64], sector_size: u64) -> Result<u64, LayoutError> {
+    let mut end = gpt::head_len(sector_size);
+    for size in sizes {
+        end = end.next_multiple_of(ALIGNMENT).checked_add(*size).filter(|end| *end < 1 << 62).ok_or(LayoutError::Huge)?;
+    }
+    Ok(end)
+}
+
+/// The first byte of every partition, and the size of the disk that holds them.
+fn offsets(sizes: &[u64], sector_size: u64) -> Result<(Vec<u64>, u64), LayoutError> {
+    let end = (last_end(sizes, sector_size)? + gpt::tail_len(sector_size)).next_multiple_of(ALIGNMENT);
+    let mut at = gpt::head_len(sector_size);
+    let offset = |size: &u64| {
+        let offset = at.next_multiple_of(ALIGNMENT);
+        at = offset + size;
+        offset
+    };
+    Ok((sizes.iter().map(offset).collect(), end))
+}
+
+/// A disk that cannot be laid out.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LayoutError {
+    /// A sector size that no disk has.
+    #[error("`sector-size` is {has}: a disk has sectors of 512B or 4KiB")]
+    SectorSize {
+        /// What was asked for.
+        has: Bytes,
+    },
+    /// A label that does not fit its field.
+    #[error("label `{label}` has {units} UTF-16 units, at most 36 fit a GPT label: shorten it by {}", units - gpt::LABEL_UNITS)]
+    Label {
+        /// The label.
+        label: String,
+        /// How long it is.
+        units: usize,
+    },
+    /// A number that no table has.
+    #[error("partition `{label}` has number {number}: a table has places 1 to 128")]
+    Number {
+        /// The partition.
+        label: String,
+        /// What was asked for.
+        number: u32,
+    },
+    /// Two partitions in one place.
+    #[error("partition `{label}` has number {number}, which another has: give it another, or none")]
+    NumberTwice {
+        /// The second of the two.
+        label: String,
+        /// Their number.
+        number: u32,
+    },
+    /// More partitions than places.
+    #[error("a table has places for 128 partitions: put fewer on the disk")]
+    TooMany,
+    /// A bit that is none.
+    #[error("partition `{label}` sets attribute bit {bit}: there are bits 0 to 63")]
+    Attribute {
+        /// The partition.
+        label: String,
+        /// What was asked for.
+        bit: u8,
+    },
+    /// A boot attribute that does not fit its four bits.
+    #[error("partition `{label}` has boot {name} {value}: at most 15 is possible")]
+    Boot {
+        /// The partition.
+        label: String,
+        /// `priority` or `tries`.
+        name: &'static str,
+        /// What was asked for.
+        value: u8,
+    },
+    /// Part of a sector.
+    #[error("partition `{label}` is {has}, which is not whole sectors of {sector}: write {}", whole(*has, *sector))]
+    Sectors {
+        /// The partition.
+        label: String,
+        /// Its size.
+        has: Bytes,
+        /// Of a sector.
+        sector: Bytes,
+    },
+    /// Part of a sector at the end of the disk.
+    #[error("the disk's `size` is {has}, which is not whole sectors of {sector}: write {}", whole(*has, *sector))]
+    DiskSectors {
+        /// Its size.
+        has: Bytes,
+        /// Of a sector.
+        sector: Bytes,
+    },
+    /// Nothing says how big it is to be.
+    #[error("partition `{label}` has nothing that its size could fit: give it a `size`, or `content`")]
+    Empty {
+        /// The partition.
+        label: String,
+    },
+    /// A share of a disk whose size is not known.
+    #[error("partition `{label}` is a share of the disk, and the disk has no `size`: give it one")]
+    ShareOfNothing {
+        /// The partition.
+        label: String,
+    },
+    /// Growth on a disk whose size follows from its partitions.
+    #[error("partition `{label}` grows, and the disk has no `size` to grow into: give it one")]
+    GrowsNowhere {
+        /// The partition.
+        label: String,
+    },
+    /// The content does not fit.
+    #[error("partition `{label}` needs {}, has {}", apart(*needs, *has), apart(*has, *needs))]
+    TooSmall {
+        /// The partition.
+        label: String,
+        /// The least that holds its content.
+        needs: Bytes,
+        /// What the plan gives it.
+        has: Bytes,
+        /// What makes it need that much, if it is not the content.
+        why: Option<&'static str>,
+    },
+    /// The partitions do not fit.
+    #[error("the disk needs {}, has {}", apart(*needs, *has), apart(*has, *needs))]
+    DiskTooSmall {
+        /// The least that holds its partitions.
+        needs: Bytes,
+        /// What the plan gives it.
+        has: Bytes,
+    },
+    /// A size past all bounds.
+    #[error("partition `{label}` is bigger than 2^64 bytes: give it less")]
+    TooBig {
+        /// The partition.
+        label: String,
+    },
+    /// Sizes that add up past all bounds.
+    #[error("the partitions are bigger than 2^62 bytes together: give them less")]
+    Huge,
+}
+
+impl LayoutError {
+    fn too_small(partition: &Partition, need: &Need, has: u64) -> Self {
+        let (needs, has) = (Bytes::new(need.least), Bytes::new(has));
+        Self::TooSmall { label: partition.label.clone(), needs, has, why: need.why }
+    }
+}
+
+/// `size` for people, to the byte if three digits do not tell it from `other`.
+fn apart(size: Bytes, other: Bytes) -> String {
+    if size.human() == other.human() { size.to_string() } else { size.human() }
+}
+
+fn whole(size: Bytes, sector: Bytes) -> Bytes {
+    size.round_up(sector).unwrap_or(sector)
+}
+
+impl Explain for LayoutError {
+    fn class(&self) -> Class {
+        Class::Plan
+    }
+
+    fn hint(&self) -> Option<String> {
+        let least = |needs: Bytes| whole(needs, Bytes::new(ALIGNMENT));
+        match self {
+            Self::TooSmall { needs, why, .. } => {
+                let why = why.map_or_else(String::new, |why| format!("; {why}"));
+                Some(format!("write `size = \"fit\"`, or at least `size = \"{}\"`{why}", least(*needs)))
+            }
+            Self::DiskTooSmall { needs, .. } => {
+                Some(format!("give the disk at least `size = \"{}\"`, or no size at all", least(*needs)))
+            }
+            _ => None,
+        }
+    }
+}
