@@ -1,0 +1,94 @@
+//! What a Debian machine needs, and what each of it is for.
+
+use camino::Utf8Path;
+
+use crate::sh::search_path;
+
+/// A Debian package.
+#[derive(Debug)]
+pub(crate) struct Package {
+    pub(crate) name: &'static str,
+    /// What shows that it is there.
+    pub(crate) proof: Proof,
+    /// What it is for, after "for".
+    pub(crate) purpose: &'static str,
+    pub(crate) used_by: UsedBy,
+}
+
+/// What shows that a package is there, whoever installed it.
+#[derive(Debug)]
+pub(crate) enum Proof {
+    /// A program that is found.
+    Program(&'static str),
+    /// One of these files.
+    AnyFile(&'static [&'static str]),
+    /// A file whose name begins like this, in this directory.
+    Beginning(&'static str, &'static str),
+}
+
+/// Who uses a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum UsedBy {
+    /// The demo, and so `cargo xtask build-image`.
+    Demo,
+    /// The tests, too: other people's tools that must agree with ours.
+    Tests,
+}
+
+use Proof::{AnyFile, Beginning, Program};
+use UsedBy::{Demo, Tests};
+
+/// Everything, in the order of its use.
+#[rustfmt::skip]
+pub(crate) const PACKAGES: &[Package] = &[
+    package("gpgv", Program("gpgv"), "the signature of Debian's release files", Demo),
+    package("debian-archive-keyring", AnyFile(&["/usr/share/keyrings/debian-archive-keyring.gpg"]), "the keys of those signatures", Demo),
+    package("squashfs-tools", Program("mksquashfs"), "the squashfs root", Demo),
+    package("qemu-system-x86", Program("qemu-system-x86_64"), "booting what was built", Demo),
+    package("qemu-utils", Program("qemu-img"), "the overlay that keeps an image from being written to", Demo),
+    package("ovmf", AnyFile(&["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd"]), "UEFI firmware of the machines", Demo),
+    package("gdisk", Program("sgdisk"), "a second opinion on partition tables", Tests),
+    package("fdisk", Program("sfdisk"), "a third opinion on partition tables", Tests),
+    package("dosfstools", Program("fsck.fat"), "a second opinion on FAT", Tests),
+    package("mtools", Program("mcopy"), "reading files out of FAT", Tests),
+    package("e2fsprogs", Program("e2fsck"), "a second opinion on ext4", Tests),
+    package("cpio", Program("cpio"), "a second opinion on initramfs archives", Tests),
+    package("xz-utils", Program("xz"), "a second opinion on .xz", Tests),
+    package("zstd", Program("zstd"), "a second opinion on .zst", Tests),
+    package("binutils", Program("objdump"), "a second opinion on PE sections, and `ar`", Tests),
+    package("kmod", Program("depmod"), "a second opinion on kernel modules", Tests),
+    package("busybox-static", Program("busybox"), "the guests of the machine tests", Tests),
+    package("linux-image-cloud-amd64", Beginning("/boot", "vmlinuz-"), "the kernel of the machine tests", Tests),
+    package("mmdebstrap", Program("mmdebstrap"), "the plan with a whole Debian", Tests),
+    package("uidmap", Program("newuidmap"), "mmdebstrap without root", Tests),
+    package("genimage", Program("genimage"), "the peer of `cargo xtask bench disk`", Tests),
+    package("git", Program("git"), "the list of files that the tidy test looks at", Tests),
+];
+
+const fn package(name: &'static str, proof: Proof, purpose: &'static str, used_by: UsedBy) -> Package {
+    Package { name, proof, purpose, used_by }
+}
+
+impl Package {
+    /// Whether this machine has what the package would bring.
+    pub(crate) fn is_there(&self) -> bool {
+        match self.proof {
+            Program(name) => has_program(name),
+            AnyFile(files) => files.iter().any(|file| Utf8Path::new(file).is_file()),
+            Beginning(dir, start) => {
+                let entries = fs_err::read_dir(dir).into_iter().flatten().flatten();
+                entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with(start))
+            }
+        }
+    }
+}
+
+/// Whether a program of this name would be found.
+pub(crate) fn has_program(name: &str) -> bool {
+    std::env::split_paths(&search_path()).any(|dir| dir.join(name).is_file())
+}
+
+/// What of it this machine lacks.
+pub(crate) fn missing(used_by: UsedBy) -> Vec<&'static Package> {
+    PACKAGES.iter().filter(|package| package.used_by <= used_by && !package.is_there()).collect()
+}

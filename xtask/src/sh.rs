@@ -1,0 +1,111 @@
+//! Programs of the developer's machine, run in the open: they share the terminal of the one who asked.
+//!
+//! `bootway_exec` captures what a program prints, because a build is reported; a chore is watched. So this is the
+//! one module that goes past it.
+
+use std::{env, path::PathBuf, process::Command};
+
+use bootway_plan::{Class, Failure};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::Done;
+
+/// A program run in the root of this repository.
+#[derive(Debug)]
+pub(crate) struct Sh {
+    argv: Vec<String>,
+    env: Vec<(&'static str, &'static str)>,
+}
+
+/// Runs `program` with `args`.
+pub(crate) fn sh<A: Into<String>>(program: &str, args: impl IntoIterator<Item = A>) -> Sh {
+    let argv = std::iter::once(program.to_owned()).chain(args.into_iter().map(Into::into)).collect();
+    Sh { argv, env: Vec::new() }
+}
+
+/// Runs the cargo that runs this.
+pub(crate) fn cargo<A: Into<String>>(args: impl IntoIterator<Item = A>) -> Sh {
+    let mut cargo = sh("cargo", args);
+    if let Ok(program) = env::var("CARGO") {
+        cargo.argv[0] = program;
+    }
+    cargo
+}
+
+impl Sh {
+    /// Adds arguments.
+    pub(crate) fn args<A: Into<String>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.argv.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets an environment variable.
+    pub(crate) fn env(mut self, key: &'static str, value: &'static str) -> Self {
+        self.env.push((key, value));
+        self
+    }
+
+    /// Says what it runs, and runs it to its end.
+    pub(crate) fn run(&self) -> Done {
+        println!("$ {}", self.shown());
+        let status = self.command().status().map_err(|error| self.not_started(&error))?;
+        match status.code() {
+            Some(0) => Ok(()),
+            Some(code) => {
+                Err(Failure::new(Class::Step, format!("`{}` exited with code {code}", self.shown())))
+            }
+            None => Err(Failure::new(Class::Step, format!("`{}` was killed by a signal", self.shown()))),
+        }
+    }
+
+    /// Runs it to its end, and passes its exit code on.
+    pub(crate) fn code(&self) -> Result<Option<i32>, Failure> {
+        println!("$ {}", self.shown());
+        Ok(self.command().status().map_err(|error| self.not_started(&error))?.code())
+    }
+
+    /// Whether it can be started and ends well; nothing that it prints is shown.
+    pub(crate) fn works(&self) -> bool {
+        self.command().output().is_ok_and(|output| output.status.success())
+    }
+
+    fn command(&self) -> Command {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "chores share the terminal: see the head of this module"
+        )]
+        let mut command = Command::new(&self.argv[0]);
+        command.args(&self.argv[1..]).current_dir(root()).env("PATH", search_path());
+        command.envs(self.env.iter().copied());
+        command
+    }
+
+    fn shown(&self) -> String {
+        let env = self.env.iter().map(|(key, value)| format!("{key}={value} "));
+        let program = Utf8Path::new(&self.argv[0]).file_name().unwrap_or(&self.argv[0]);
+        env.chain([program.to_owned()]).collect::<String>()
+            + &self.argv[1..].iter().map(|arg| format!(" {arg}")).collect::<String>()
+    }
+
+    fn not_started(&self, error: &std::io::Error) -> Failure {
+        Failure::new(Class::Environment, format!("cannot start `{}`: {error}", self.argv[0]))
+    }
+}
+
+/// The root of this repository.
+pub(crate) fn root() -> Utf8PathBuf {
+    let xtask = Utf8Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().expect("xtask is in the repository").to_owned()
+}
+
+/// `PATH`, and where Debian keeps `mkfs.fat` and its like, which an ordinary user's `PATH` leaves out.
+pub(crate) fn search_path() -> std::ffi::OsString {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut dirs: Vec<PathBuf> = env::split_paths(&path).collect();
+    for dir in ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from) {
+        if !dirs.contains(&dir) {
+            dirs.push(dir);
+        }
+    }
+    env::join_paths(dirs).unwrap_or(path)
+}
