@@ -25,7 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         made: false,
     };
     let inputs: Inputs = [("./esp".parse::<Source>()?, input(esp)), ("./root".parse()?, input(root))].into();
-    let (runner, cancel, env) = (SystemRunner::default(), Cancel::default(), std::collections::BTreeMap::new());
+    let (runner, cancel, env) =
+        (SystemRunner::default(), Cancel::default(), std::collections::BTreeMap::new());
     let out = Utf8Path::new(out);
     let cx = Cx {
         runner: &runner,

@@ -131,10 +131,14 @@ fn look(cx: &Cx<'_>, partition: &Partition, sector_size: u64) -> Result<(Filling
         None => (empty(), None),
         Some(source) => {
             let tree = tree::load(cx, source, partition.owners);
-            (tree.map_err(|source| DiskError::Tree { label: label(), source })?, Some(cx.input(source)?.digest))
+            (
+                tree.map_err(|source| DiskError::Tree { label: label(), source })?,
+                Some(cx.input(source)?.digest),
+            )
         }
     };
-    let least = fs::least(kind, &tree, sector_size).map_err(|source| DiskError::Fs { label: label(), source })?;
+    let least =
+        fs::least(kind, &tree, sector_size).map_err(|source| DiskError::Fs { label: label(), source })?;
     let why = (least <= fs::floor(kind, sector_size)).then(|| fs::floor_reason(kind));
     let need = Need { least, fs: Some(kind.as_str().to_owned()), digest, why };
     Ok((Filling::Tree(tree), need))
@@ -142,7 +146,13 @@ fn look(cx: &Cx<'_>, partition: &Partition, sector_size: u64) -> Result<(Filling
 
 /// A tree with a root and nothing in it.
 fn empty() -> Tree {
-    let root = Node { mode: 0o755, uid: 0, gid: 0, xattrs: std::collections::BTreeMap::new(), kind: NodeKind::Directory };
+    let root = Node {
+        mode: 0o755,
+        uid: 0,
+        gid: 0,
+        xattrs: std::collections::BTreeMap::new(),
+        kind: NodeKind::Directory,
+    };
     Tree { nodes: [(bootway_plan::TreePath::root(), root)].into() }
 }
 
@@ -154,7 +164,8 @@ const SHARED_FROM: u64 = 64 << 10;
 /// Whether what will be written fits the file system that takes it.
 fn check_space(plan: &Planned, cx: &Cx<'_>) -> Result<(), DiskError> {
     let stat = rustix::fs::statvfs(cx.out.as_std_path()).map_err(|error| DiskError::Read(error.into()))?;
-    let shares = rustix::fs::statfs(cx.out.as_std_path()).is_ok_and(|stat| SHARING.contains(&(stat.f_type as i64)));
+    let shares =
+        rustix::fs::statfs(cx.out.as_std_path()).is_ok_and(|stat| SHARING.contains(&(stat.f_type as i64)));
     let mut needs = plan.written();
     if shares {
         let contents = plan.volumes.iter().flat_map(Volume::contents).map(Content::size);
@@ -192,7 +203,9 @@ pub enum DiskError {
         source: TreeError,
     },
     /// A content is a tree and nothing says what to make of it.
-    #[error("partition `{label}` has the tree `{source_name}` as content and no `fs`: say which, such as `fs = \"ext4\"`")]
+    #[error(
+        "partition `{label}` has the tree `{source_name}` as content and no `fs`: say which, such as `fs = \"ext4\"`"
+    )]
     TreeWithoutFs {
         /// The partition.
         label: String,
@@ -243,3 +256,6 @@ impl Explain for DiskError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

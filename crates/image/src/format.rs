@@ -1,4 +1,7 @@
 //! Formats: bytes ↔ values. Nothing in here opens a file.
 
 pub(crate) mod cpio;
+pub(crate) mod gpt;
+pub(crate) mod guid;
+pub(crate) mod mbr;
 pub(crate) mod modinfo;

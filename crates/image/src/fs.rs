@@ -62,18 +62,33 @@ pub(crate) const fn floor_reason(kind: FsKind) -> &'static str {
 }
 
 /// Lays `tree` out for `slot`; `least` is what [`least`] said.
-pub(crate) fn plan(kind: FsKind, tree: &Tree, slot: &Slot, sector_size: u64, least: u64, epoch: u64) -> Result<Volume, FsError> {
+pub(crate) fn plan(
+    kind: FsKind,
+    tree: &Tree,
+    slot: &Slot,
+    sector_size: u64,
+    least: u64,
+    epoch: u64,
+) -> Result<Volume, FsError> {
     let label = &slot.label;
     match kind {
         FsKind::Fat32 => {
             let [a, b, c, d, ..] = slot.identity.identity("fat serial");
             let serial = u32::from_le_bytes([a, b, c, d]);
-            let options = fat::Options { size: slot.size, sector: sector_size, offset: slot.offset, label, serial, epoch };
+            let options = fat::Options {
+                size: slot.size,
+                sector: sector_size,
+                offset: slot.offset,
+                label,
+                serial,
+                epoch,
+            };
             Ok(Volume::Fat(Fat::plan(tree, &options)?))
         }
         FsKind::Ext2 | FsKind::Ext4 => {
             let uuid = crate::format::guid::Guid::of_identity(slot.identity.identity("ext4")).bytes();
-            let options = ext4::Options { size: slot.size, least, uuid, label: ext4::label(label).to_owned(), epoch };
+            let options =
+                ext4::Options { size: slot.size, least, uuid, label: ext4::label(label).to_owned(), epoch };
             Ok(Volume::Ext4(Box::new(Ext4::plan(tree, &options)?)))
         }
     }

@@ -190,7 +190,8 @@ fn attributes(partition: &Partition) -> Result<u64, LayoutError> {
     }
     let mut bits = 0;
     for &bit in &partition.attributes {
-        bits |= 1_u64.checked_shl(bit.into()).ok_or_else(|| LayoutError::Attribute { label: label(), bit })?;
+        bits |=
+            1_u64.checked_shl(bit.into()).ok_or_else(|| LayoutError::Attribute { label: label(), bit })?;
     }
     if let Some(boot) = partition.boot {
         for (name, value) in [("priority", boot.priority), ("tries", boot.tries)] {
@@ -198,7 +199,8 @@ fn attributes(partition: &Partition) -> Result<u64, LayoutError> {
                 return Err(LayoutError::Boot { label: label(), name, value });
             }
         }
-        bits |= u64::from(boot.priority) << 48 | u64::from(boot.tries) << 52 | u64::from(boot.successful) << 56;
+        bits |=
+            u64::from(boot.priority) << 48 | u64::from(boot.tries) << 52 | u64::from(boot.successful) << 56;
     }
     Ok(bits)
 }
@@ -237,7 +239,10 @@ fn sizes(disk: &Disk, needs: &[Need]) -> Result<Vec<u64>, LayoutError> {
         left -= share;
         if sizes[*n] < needs[*n].least {
             let short = (needs[*n].least - sizes[*n]).next_multiple_of(ALIGNMENT);
-            return Err(LayoutError::DiskTooSmall { needs: Bytes::new(total + short), has: Bytes::new(total) });
+            return Err(LayoutError::DiskTooSmall {
+                needs: Bytes::new(total + short),
+                has: Bytes::new(total),
+            });
         }
     }
     Ok(sizes)
@@ -245,7 +250,9 @@ fn sizes(disk: &Disk, needs: &[Need]) -> Result<Vec<u64>, LayoutError> {
 
 fn size(partition: &Partition, need: &Need, disk: &Disk) -> Result<u64, LayoutError> {
     let label = || partition.label.clone();
-    let up = |bytes: u64| bytes.checked_next_multiple_of(ALIGNMENT).ok_or_else(|| LayoutError::TooBig { label: label() });
+    let up = |bytes: u64| {
+        bytes.checked_next_multiple_of(ALIGNMENT).ok_or_else(|| LayoutError::TooBig { label: label() })
+    };
     let size = match partition.size {
         Size::Fit => up(need.least)?,
         Size::Exactly(size) if !size.get().is_multiple_of(disk.sector_size.get()) => {
@@ -255,10 +262,13 @@ fn size(partition: &Partition, need: &Need, disk: &Disk) -> Result<u64, LayoutEr
         Size::Share(Share { of, percent, plus, min }) => {
             let whole = match of {
                 ShareOf::Content => need.least,
-                ShareOf::Disk => disk.size.ok_or_else(|| LayoutError::ShareOfNothing { label: label() })?.get(),
+                ShareOf::Disk => {
+                    disk.size.ok_or_else(|| LayoutError::ShareOfNothing { label: label() })?.get()
+                }
             };
             let share = u128::from(whole) * u128::from(percent) / 100 + u128::from(plus.get());
-            let share = u64::try_from(share).map_err(|_| LayoutError::TooBig { label: label() })?.max(min.get());
+            let share =
+                u64::try_from(share).map_err(|_| LayoutError::TooBig { label: label() })?.max(min.get());
             if of == ShareOf::Disk { share / ALIGNMENT * ALIGNMENT } else { up(share)? }
         }
     };
@@ -271,7 +281,11 @@ fn size(partition: &Partition, need: &Need, disk: &Disk) -> Result<u64, LayoutEr
 fn last_end(sizes: &[u64], sector_size: u64) -> Result<u64, LayoutError> {
     let mut end = gpt::head_len(sector_size);
     for size in sizes {
-        end = end.next_multiple_of(ALIGNMENT).checked_add(*size).filter(|end| *end < 1 << 62).ok_or(LayoutError::Huge)?;
+        end = end
+            .next_multiple_of(ALIGNMENT)
+            .checked_add(*size)
+            .filter(|end| *end < 1 << 62)
+            .ok_or(LayoutError::Huge)?;
     }
     Ok(end)
 }
@@ -444,3 +458,6 @@ impl Explain for LayoutError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,12 +2,30 @@
 #![forbid(unsafe_code)]
 
 mod compress;
+mod disk;
 mod format;
+mod fs;
 mod initramfs;
+mod layout;
 mod modules;
+mod partition_type;
 mod progress;
+mod sink;
+mod squashfs;
 mod tree;
 
+pub use disk::{DiskError, disk, disk_layout};
+pub use format::{
+    gpt::{Gpt, GptError, read as read_gpt},
+    guid::Guid,
+};
+pub use fs::{
+    FsError,
+    fat::{FatEntry, FatError, FatProblem, FatReader},
+};
 pub use initramfs::{InitramfsError, initramfs};
+pub use layout::LayoutError;
 pub use modules::ModulesError;
+pub use sink::SinkError;
+pub use squashfs::{SquashfsError, commands as squashfs_commands, squashfs};
 pub use tree::{Content, Node, NodeKind, Tree, TreeError, tree, write};

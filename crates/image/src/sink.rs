@@ -126,7 +126,14 @@ impl<'a> Sink<'a> {
     }
 
     /// `len` bytes through the buffer; behind the last of them must be the end of the file.
-    fn small(&mut self, source: &Source<'_>, at: u64, offset: u64, len: u64, last: bool) -> Result<(), SinkError> {
+    fn small(
+        &mut self,
+        source: &Source<'_>,
+        at: u64,
+        offset: u64,
+        len: u64,
+        last: bool,
+    ) -> Result<(), SinkError> {
         self.seek(offset)?;
         let len = len as usize;
         if BUFFER - self.filled <= len {
@@ -155,14 +162,24 @@ impl<'a> Sink<'a> {
 
     /// `len` bytes from file to file; holes stay holes.
     fn big(
-        &mut self, source: &Source<'_>, device: u64, sparse: bool, at: u64, offset: u64, len: u64,
+        &mut self,
+        source: &Source<'_>,
+        device: u64,
+        sparse: bool,
+        at: u64,
+        offset: u64,
+        len: u64,
     ) -> Result<(), SinkError> {
         self.flush()?;
         let (mut at, end) = (at, at + len);
         let to = self.base + offset;
         let shift = to.wrapping_sub(at);
         while at < end {
-            let piece = if sparse { data_from(&source.file, at, end).map_err(|error| source.failed(error))? } else { Some((at, end)) };
+            let piece = if sparse {
+                data_from(&source.file, at, end).map_err(|error| source.failed(error))?
+            } else {
+                Some((at, end))
+            };
             let Some((from, until)) = piece else { break };
             self.moved(from - at)?;
             at = from;
@@ -178,12 +195,21 @@ impl<'a> Sink<'a> {
 
     /// Up to `len` bytes, at least one.
     fn stretch(
-        &mut self, source: &Source<'_>, device: u64, from: u64, to: u64, len: u64,
+        &mut self,
+        source: &Source<'_>,
+        device: u64,
+        from: u64,
+        to: u64,
+        len: u64,
     ) -> Result<u64, SinkError> {
         if !self.unshared.contains(&device) {
             let (mut from, mut to) = (from, to);
             let copied = rustix::fs::copy_file_range(
-                &source.file, Some(&mut from), &self.file, Some(&mut to), len as usize,
+                &source.file,
+                Some(&mut from),
+                &self.file,
+                Some(&mut to),
+                len as usize,
             );
             match copied {
                 Ok(0) => return Err(source.changed(from)),
@@ -196,7 +222,11 @@ impl<'a> Sink<'a> {
             }
         }
         let len = (len as usize).min(BUFFER);
-        let read = source.file.file().read_at(&mut self.buffer[..len], from).map_err(|error| source.failed(error))?;
+        let read = source
+            .file
+            .file()
+            .read_at(&mut self.buffer[..len], from)
+            .map_err(|error| source.failed(error))?;
         if read == 0 {
             return Err(source.changed(from));
         }
@@ -252,7 +282,10 @@ impl Source<'_> {
     }
 
     fn failed(&self, error: io::Error) -> SinkError {
-        SinkError::Read(io::Error::new(error.kind(), format!("failed to read from file `{}`: {error}", self.path)))
+        SinkError::Read(io::Error::new(
+            error.kind(),
+            format!("failed to read from file `{}`: {error}", self.path),
+        ))
     }
 }
 
@@ -276,7 +309,9 @@ pub enum SinkError {
     #[error(transparent)]
     Read(io::Error),
     /// A source is not what it was when the disk was laid out.
-    #[error("`{path}` had {was} bytes when the disk was laid out, and {now} when it was copied: something writes to it")]
+    #[error(
+        "`{path}` had {was} bytes when the disk was laid out, and {now} when it was copied: something writes to it"
+    )]
     Changed {
         /// The file.
         path: Utf8PathBuf,
@@ -317,3 +352,6 @@ impl SinkError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

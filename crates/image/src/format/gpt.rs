@@ -205,7 +205,8 @@ pub fn read(disk: &mut (impl Read + Seek)) -> Result<Gpt, GptError> {
     let primary = read_header(disk, Copy::Primary, sector_size, sectors)?;
     let backup = read_header(disk, Copy::Backup, sector_size, sectors)?;
     if primary.other != backup.mine {
-        let reason = format!("it says that the backup is in sector {}, not in {}", primary.other, backup.mine);
+        let reason =
+            format!("it says that the backup is in sector {}, not in {}", primary.other, backup.mine);
         return Err(GptError::Damaged { copy: Copy::Primary, reason });
     }
     if (primary.guid, primary.usable, &primary.entries) != (backup.guid, backup.usable, &backup.entries) {
@@ -224,7 +225,10 @@ fn bytes_at(disk: &mut (impl Read + Seek), at: u64, len: usize) -> io::Result<Ve
 }
 
 fn read_header(
-    disk: &mut (impl Read + Seek), copy: Copy, sector_size: u64, sectors: u64,
+    disk: &mut (impl Read + Seek),
+    copy: Copy,
+    sector_size: u64,
+    sectors: u64,
 ) -> Result<Header, GptError> {
     let damaged = |reason: String| GptError::Damaged { copy, reason };
     let mine = if copy == Copy::Primary { 1 } else { sectors - 1 };
@@ -248,10 +252,16 @@ fn read_header(
     }
     let (at, count, size) = (u64_at(72), u32_at(80), u32_at(84));
     if (count, size) != (ENTRIES, ENTRY as u32) {
-        return Err(damaged(format!("it has {count} entries of {size} bytes; only 128 of 128 are understood")));
+        return Err(damaged(format!(
+            "it has {count} entries of {size} bytes; only 128 of 128 are understood"
+        )));
     }
     let array_sectors = array_sectors(sector_size);
-    let own = if copy == Copy::Primary { 2..=sectors / 2 } else { sectors / 2..=mine.saturating_sub(array_sectors) };
+    let own = if copy == Copy::Primary {
+        2..=sectors / 2
+    } else {
+        sectors / 2..=mine.saturating_sub(array_sectors)
+    };
     if !own.contains(&at) {
         return Err(damaged(format!("it points at entries in sector {at}, which are not its own")));
     }
@@ -269,8 +279,16 @@ fn check_places(gpt: &Gpt, usable: (u64, u64)) -> Result<(), GptError> {
     let mut ends: Vec<&Entry> = gpt.entries.iter().collect();
     ends.sort_by_key(|entry| entry.first);
     for entry in &ends {
-        if entry.first > entry.last || entry.first < usable.0 || entry.last > usable.1 || usable.1 >= gpt.sectors {
-            return Err(GptError::Outside { label: entry.label.clone(), first: entry.first, last: entry.last });
+        if entry.first > entry.last
+            || entry.first < usable.0
+            || entry.last > usable.1
+            || usable.1 >= gpt.sectors
+        {
+            return Err(GptError::Outside {
+                label: entry.label.clone(),
+                first: entry.first,
+                last: entry.last,
+            });
         }
     }
     match ends.windows(2).find(|pair| pair[0].last >= pair[1].first) {
@@ -329,3 +347,6 @@ pub enum GptError {
         other: String,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,5 +19,7 @@ pub fn protective(sectors: u64) -> [u8; LEN] {
 
 /// Whether `record` protects a GPT.
 pub fn is_protective(record: &[u8]) -> bool {
-    record.len() >= LEN && record[510..512] == [0x55, 0xAA] && (0..4).any(|n| record[446 + 16 * n + 4] == 0xEE)
+    record.len() >= LEN
+        && record[510..512] == [0x55, 0xAA]
+        && (0..4).any(|n| record[446 + 16 * n + 4] == 0xEE)
 }

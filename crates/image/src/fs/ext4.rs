@@ -4,10 +4,7 @@
 //! whatever holes their files have, so that the image follows from the bytes alone; the holes stay holes in the
 //! disk's file.
 
-use std::{
-    collections::HashMap,
-    io,
-};
+use std::{collections::HashMap, io};
 
 use bootway_plan::TreePath;
 use mkext4::{FsBuilder, InodeCount, InodeHandle, Layout, Meta, RegionSink, SpecialKind};
@@ -188,17 +185,27 @@ fn declare(mut builder: FsBuilder, tree: &Tree, epoch: u64) -> Result<(FsBuilder
                     }
                     NodeKind::HardLink { to } => {
                         let first = handles.get(to).copied();
-                        let first = first.ok_or_else(|| mkext4::Error::Invalid(format!("hard link to `{to}`, which is not there")))?;
+                        let first = first.ok_or_else(|| {
+                            mkext4::Error::Invalid(format!("hard link to `{to}`, which is not there"))
+                        })?;
                         builder.hardlink(parent, name, first)?;
                         continue;
                     }
-                    NodeKind::Symlink { target } => builder.symlink(parent, name, target, Meta { mode: 0o777, ..meta })?,
-                    NodeKind::CharDevice { major, minor } => {
-                        builder.mknod(parent, name, meta, SpecialKind::Char { major: *major, minor: *minor })?
+                    NodeKind::Symlink { target } => {
+                        builder.symlink(parent, name, target, Meta { mode: 0o777, ..meta })?
                     }
-                    NodeKind::BlockDevice { major, minor } => {
-                        builder.mknod(parent, name, meta, SpecialKind::Block { major: *major, minor: *minor })?
-                    }
+                    NodeKind::CharDevice { major, minor } => builder.mknod(
+                        parent,
+                        name,
+                        meta,
+                        SpecialKind::Char { major: *major, minor: *minor },
+                    )?,
+                    NodeKind::BlockDevice { major, minor } => builder.mknod(
+                        parent,
+                        name,
+                        meta,
+                        SpecialKind::Block { major: *major, minor: *minor },
+                    )?,
                     NodeKind::Fifo => builder.mknod(parent, name, meta, SpecialKind::Fifo)?,
                     NodeKind::Socket => builder.mknod(parent, name, meta, SpecialKind::Socket)?,
                 }
@@ -224,7 +231,8 @@ impl RegionSink for Counter {
         /// Of `s_free_blocks_count_lo`, in the superblock behind the first 1024 bytes.
         const FREE: usize = 1024 + 0x0C;
         if offset == 0 && bytes.len() > FREE + 4 {
-            self.free_blocks = u32::from_le_bytes([bytes[FREE], bytes[FREE + 1], bytes[FREE + 2], bytes[FREE + 3]]);
+            self.free_blocks =
+                u32::from_le_bytes([bytes[FREE], bytes[FREE + 1], bytes[FREE + 2], bytes[FREE + 3]]);
         }
         self.bytes += bytes.len() as u64;
         Ok(())

@@ -17,10 +17,13 @@ mod time;
 use bootway_plan::{Bytes, TreePath};
 use thiserror::Error;
 
-use crate::{Content, Tree, sink::{Sink, SinkError}};
+use crate::{
+    Content, Tree,
+    sink::{Sink, SinkError},
+};
 
-pub(crate) use geometry::least as floor;
 use geometry::Geometry;
+pub(crate) use geometry::least as floor;
 use listing::Listing;
 pub use read::{FatEntry, FatError, FatReader};
 
@@ -47,7 +50,6 @@ pub(crate) struct Options<'a> {
 }
 
 /// A volume, laid out.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fat {
     /// Boot sectors, allocation tables and directories: where and what.
     regions: Vec<(u64, Vec<u8>)>,
@@ -96,7 +98,9 @@ impl Fat {
         Ok(Self {
             regions,
             files: listing.contents(&places).map(file).collect(),
-            used: geometry.table_offset(0) + geometry::TABLES * table_len + u64::from(places.used) * geometry.cluster(),
+            used: geometry.table_offset(0)
+                + geometry::TABLES * table_len
+                + u64::from(places.used) * geometry.cluster(),
         })
     }
 
@@ -131,7 +135,7 @@ impl Fat {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum FatProblem {
     /// The volume is below the least size of FAT32 or of the content.
-    #[error("needs {needs}, has {has}")]
+    #[error("the FAT32 file system needs {}, has {}", needs.human(), has.human())]
     TooSmall {
         /// The least size.
         needs: Bytes,
@@ -191,7 +195,9 @@ pub enum FatProblem {
         size: Bytes,
     },
     /// A directory that is too full.
-    #[error("directory `{path}` needs {entries} entries, and has at most 65536 on FAT: spread its files over more directories")]
+    #[error(
+        "directory `{path}` needs {entries} entries, and has at most 65536 on FAT: spread its files over more directories"
+    )]
     Directory {
         /// Where.
         path: TreePath,
@@ -199,3 +205,6 @@ pub enum FatProblem {
         entries: usize,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,11 @@ const BACKUP: u64 = 6;
 
 /// Boot sector and information, each twice: where and what.
 pub(super) fn sectors(
-    geometry: &Geometry, options: &Options<'_>, label: &[u8; 11], free: u32, next: u32,
+    geometry: &Geometry,
+    options: &Options<'_>,
+    label: &[u8; 11],
+    free: u32,
+    next: u32,
 ) -> Vec<(u64, Vec<u8>)> {
     let (boot, info) = (boot(geometry, options, label), info(geometry, free, next));
     let at = |sector: u64| sector * geometry.sector;

@@ -55,14 +55,18 @@ const fn suited(size: u64) -> u64 {
 impl Geometry {
     /// The shape of a volume of `size` bytes.
     pub(super) fn of(size: u64, sector: u64) -> Result<Self, FatProblem> {
-        let sectors = u32::try_from(size / sector).map_err(|_| FatProblem::TooBig { has: Bytes::new(size) })?;
+        let sectors =
+            u32::try_from(size / sector).map_err(|_| FatProblem::TooBig { has: Bytes::new(size) })?;
         let mut per_cluster = (suited(size) / sector).max(1);
         loop {
             match Self::with(sector, sectors, per_cluster) {
                 Some(geometry) if geometry.clusters >= LEAST_CLUSTERS => return Ok(geometry),
                 _ if per_cluster > 1 => per_cluster /= 2,
                 _ => {
-                    return Err(FatProblem::TooSmall { needs: Bytes::new(least(sector)), has: Bytes::new(size) });
+                    return Err(FatProblem::TooSmall {
+                        needs: Bytes::new(least(sector)),
+                        has: Bytes::new(size),
+                    });
                 }
             }
         }
@@ -70,14 +74,13 @@ impl Geometry {
 
     fn with(sector: u64, sectors: u32, per_cluster: u64) -> Option<Self> {
         let clusters = |front: u64| Some(u64::from(sectors).checked_sub(front)? / per_cluster);
-        let mut table = 1;
-        loop {
-            let entries = clusters(RESERVED + TABLES * table)?.min(MOST_CLUSTERS) + u64::from(FIRST_CLUSTER);
-            let needs = (entries * 4).div_ceil(sector);
-            if needs <= table {
-                break;
-            }
-            table = needs;
+        let entries =
+            |table| Some(clusters(RESERVED + TABLES * table)?.min(MOST_CLUSTERS) + u64::from(FIRST_CLUSTER));
+        let needs = |table| Some((entries(table)? * 4).div_ceil(sector));
+        // A table takes room that then needs no entries: too much at first, then down to what is enough.
+        let mut table = needs(0)?;
+        while table > 1 && needs(table - 1)? < table {
+            table -= 1;
         }
         let front = ((RESERVED + TABLES * table) * sector).next_multiple_of(BLOCK) / sector;
         let clusters = u32::try_from(clusters(front)?.min(MOST_CLUSTERS)).ok()?;

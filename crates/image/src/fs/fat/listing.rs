@@ -123,7 +123,8 @@ impl<'a> Listing<'a> {
                 bytes.extend(entry(label, 0x08, 0, 0, stamp));
             } else {
                 // The root is said to be in cluster 0.
-                let parent = if directory.parent == 0 { 0 } else { places.directories[directory.parent].start };
+                let parent =
+                    if directory.parent == 0 { 0 } else { places.directories[directory.parent].start };
                 bytes.extend(entry(b".          ", 0x10, start, 0, stamp));
                 bytes.extend(entry(b"..         ", 0x10, parent, 0, stamp));
             }

@@ -99,7 +99,9 @@ pub(super) fn volume_label(label: &str) -> Short {
 
 fn check(path: &TreePath) -> Result<(), FatProblem> {
     let name = path.name();
-    let wrong = |character: &char| (*character as u32) < 0x20 || r#""*/:<>?\|"#.contains(*character) || *character == '\x7F';
+    let wrong = |character: &char| {
+        (*character as u32) < 0x20 || r#""*/:<>?\|"#.contains(*character) || *character == '\x7F'
+    };
     if let Some(character) = name.chars().find(wrong) {
         return Err(FatProblem::Character { path: path.clone(), character });
     }
@@ -118,7 +120,8 @@ fn is_short(character: char) -> bool {
 /// The short form of a name that has one but for the case of its letters.
 fn exact(name: &str) -> Option<Short> {
     let (stem, extension) = name.split_once('.').unwrap_or((name, ""));
-    let fits = |part: &str, len| part.len() <= len && part.chars().all(|it| is_short(it.to_ascii_uppercase()));
+    let fits =
+        |part: &str, len| part.len() <= len && part.chars().all(|it| is_short(it.to_ascii_uppercase()));
     if stem.is_empty() || name.ends_with('.') || !fits(stem, 8) || !fits(extension, 3) {
         return None;
     }
@@ -157,26 +160,47 @@ mod tests {
     fn shorts(names_of: &[&str]) -> Vec<String> {
         let paths: Vec<TreePath> = names_of.iter().map(|name| TreePath::root().join(name).unwrap()).collect();
         let names = names(&paths.iter().collect::<Vec<_>>()).unwrap();
-        let text = |name: &Name| format!("{}{}", String::from_utf8_lossy(&name.short), if name.long.is_empty() { "" } else { "+" });
+        let text = |name: &Name| {
+            format!("{}{}", String::from_utf8_lossy(&name.short), if name.long.is_empty() { "" } else { "+" })
+        };
         names.iter().map(text).collect()
     }
 
     #[test]
     fn aliases_are_those_of_the_specification() {
         assert_eq!(
-            shorts(&["BOOTX64.EFI", "bootx64.efi2", "loader.conf", "Grub", "a.b.c", ".hidden", "with space", "über.txt"]),
+            shorts(&[
+                "BOOTX64.EFI",
+                "bootx64.efi2",
+                "loader.conf",
+                "Grub",
+                "a.b.c",
+                ".hidden",
+                "with space",
+                "über.txt"
+            ]),
             [
-                "BOOTX64 EFI", "BOOTX6~1EFI+", "LOADER~1CON+", "GRUB       +", "AB~1    C  +", "HIDDEN~1   +",
-                "WITHSP~1   +", "_BER~1  TXT+"
+                "BOOTX64 EFI",
+                "BOOTX6~1EFI+",
+                "LOADER~1CON+",
+                "GRUB       +",
+                "AB~1    C  +",
+                "HIDDEN~1   +",
+                "WITHSP~1   +",
+                "_BER~1  TXT+"
             ]
         );
     }
 
     #[test]
     fn an_alias_is_never_the_name_of_another() {
-        assert_eq!(shorts(&["LONGNA~1", "longname-one", "longname-two"]), ["LONGNA~1   ", "LONGNA~2   +", "LONGNA~3   +"]);
+        assert_eq!(
+            shorts(&["LONGNA~1", "longname-one", "longname-two"]),
+            ["LONGNA~1   ", "LONGNA~2   +", "LONGNA~3   +"]
+        );
         let many: Vec<String> = (0..120).map(|n| format!("a rather long name {n}")).collect();
-        let all: BTreeSet<String> = shorts(&many.iter().map(String::as_str).collect::<Vec<_>>()).into_iter().collect();
+        let all: BTreeSet<String> =
+            shorts(&many.iter().map(String::as_str).collect::<Vec<_>>()).into_iter().collect();
         assert_eq!(all.len(), 120);
         assert!(all.contains("ARAT~120   +"), "{all:?}");
     }

@@ -47,7 +47,11 @@ impl<R: Read + Seek> FatReader<R> {
         let (sector, per_cluster) = (u16_at(11), u64::from(boot[13]));
         let (reserved, tables, table) = (u16_at(14), u64::from(boot[16]), u64::from(u32_at(36)));
         let is_fat32 = boot[510..] == [0x55, 0xAA] && u16_at(17) == 0 && u16_at(22) == 0;
-        if !is_fat32 || !sector.is_power_of_two() || !(512..=4096).contains(&sector) || !per_cluster.is_power_of_two() {
+        if !is_fat32
+            || !sector.is_power_of_two()
+            || !(512..=4096).contains(&sector)
+            || !per_cluster.is_power_of_two()
+        {
             return Err(FatError::NotFat32);
         }
         let front = reserved + tables * table;
@@ -87,7 +91,8 @@ impl<R: Read + Seek> FatReader<R> {
             }
             let wanted = name.to_uppercase();
             let entries = self.directory(first)?;
-            let entry = entries.into_iter().find(|entry| entry.name.to_uppercase() == wanted).ok_or_else(absent)?;
+            let entry =
+                entries.into_iter().find(|entry| entry.name.to_uppercase() == wanted).ok_or_else(absent)?;
             first = entry.first;
             found = Some(entry);
         }
@@ -122,19 +127,27 @@ impl<R: Read + Seek> FatReader<R> {
                         long.clear();
                     }
                     let slots = (1..11).chain(14..26).chain(28..32).step_by(2);
-                    let mut part: Vec<u16> = slots.map(|at| u16::from_le_bytes([raw[at], raw[at + 1]])).collect();
+                    let mut part: Vec<u16> =
+                        slots.map(|at| u16::from_le_bytes([raw[at], raw[at + 1]])).collect();
                     part.append(&mut long);
                     long = part;
                 }
                 (_, attributes) if attributes & 0x08 != 0 => long.clear(),
                 (_, attributes) => {
-                    let units: Vec<u16> = std::mem::take(&mut long).into_iter().take_while(|unit| *unit != 0).collect();
-                    let name = if units.is_empty() { short_name(raw) } else { String::from_utf16_lossy(&units) };
+                    let units: Vec<u16> =
+                        std::mem::take(&mut long).into_iter().take_while(|unit| *unit != 0).collect();
+                    let name =
+                        if units.is_empty() { short_name(raw) } else { String::from_utf16_lossy(&units) };
                     let is_dir = attributes & 0x10 != 0;
                     let size = u32::from_le_bytes([raw[28], raw[29], raw[30], raw[31]]);
                     let first = u32::from_le_bytes([raw[26], raw[27], raw[20], raw[21]]);
                     if name != "." && name != ".." {
-                        entries.push(FatEntry { name, is_dir, size: if is_dir { 0 } else { size.into() }, first });
+                        entries.push(FatEntry {
+                            name,
+                            is_dir,
+                            size: if is_dir { 0 } else { size.into() },
+                            first,
+                        });
                     }
                 }
             }
