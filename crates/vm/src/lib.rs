@@ -1,1 +1,43 @@
-//! Placeholder.
+//! Boot an image and watch it until its checks are decided.
+//!
+//! - [`Machine`] is what a plan says about a machine, with every default; [`commands`] makes it a QEMU command line.
+//! - [`probe`] finds out which accelerator works, by booting a tiny firmware with it.
+//! - [`vm`] boots, reads the serial console, talks to the guest's shell, and decides each check: what a guest does is
+//!   taken from its machine's events and from framed output with exit codes, never from how something looks.
+//!
+//! The image is only read: a guest's writes go to a temporary file that ends with QEMU.
+//!
+//! ```
+//! use bootway_plan::step::{Boot, Machines};
+//! use bootway_vm::{AccelKind, Host, Machine, Media, commands};
+//!
+//! let machine = Machine::resolve(None, &Machines::new(), Boot::Kernel)?;
+//! let media = Media { kernel: Some("/boot/vmlinuz".into()), ..Media::default() };
+//! let host = Host { accel: AccelKind::Tcg, firmware: None };
+//! let line = commands(&machine, Boot::Kernel, &media, &host, "/tmp/vm".into())[0].to_string();
+//! assert!(line.starts_with("cd /tmp/vm && TMPDIR=/tmp/vm qemu-system-x86_64 -nodefaults"));
+//! assert!(line.ends_with("-kernel /boot/vmlinuz"));
+//! # Ok::<(), bootway_vm::MachineError>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod accel;
+mod ansi;
+mod boot;
+mod checks;
+mod command;
+mod console;
+mod firmware;
+mod guest;
+mod machine;
+mod preview;
+mod qmp;
+mod shell;
+mod watcher;
+
+pub use accel::{AccelKind, AccelProbe, probe};
+pub use boot::{LastWords, Said, VmError, vm};
+pub use command::{Host, Media, commands};
+pub use firmware::FirmwareFiles;
+pub use machine::{Machine, MachineError, Timeouts};
+pub use preview::preview;

@@ -1,0 +1,260 @@
+//! Why a guest was not found to be good.
+
+use std::{fmt, io, time::Duration};
+
+use bootway_exec::{Exit, MissingInput, RunError, SpawnError};
+use bootway_plan::{Class, Explain};
+use camino::{Utf8Path, Utf8PathBuf};
+use thiserror::Error;
+
+use crate::MachineError;
+
+/// A guest could not be started, or is not good.
+#[derive(Debug, Error)]
+pub enum VmError {
+    /// The plan's machines do not add up.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// A check is not one.
+    #[error("{0}")]
+    Check(String),
+    /// Something to boot is not in the plan.
+    #[error("`boot = \"{boot}\"` needs `{key}`: add it to the step")]
+    Nothing {
+        /// What starts.
+        boot: &'static str,
+        /// The parameter.
+        key: &'static str,
+    },
+    /// The engine did not provide an input.
+    #[error(transparent)]
+    Input(#[from] MissingInput),
+    /// There is no UEFI firmware here.
+    #[error("this host has no UEFI firmware for QEMU")]
+    NoFirmware,
+    /// KVM was asked for and does not work.
+    #[error("the machine asks for KVM: {reason}")]
+    NoKvm {
+        /// Why not.
+        reason: String,
+    },
+    /// The probe of the accelerator did not start.
+    #[error(transparent)]
+    Probe(RunError),
+    /// QEMU did not start.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    /// A file could not be read or written.
+    #[error("cannot prepare the machine in `{path}`")]
+    Io {
+        /// Where.
+        path: Utf8PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// QEMU runs, but its control socket is not there.
+    #[error("QEMU did not open its control socket within {}", seconds(*limit))]
+    NoControl {
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// QEMU ended by itself.
+    #[error("QEMU {exit} after {}{}", seconds(*after), because(reason.as_deref()))]
+    QemuEnded {
+        /// How.
+        exit: Exit,
+        /// Since it was started.
+        after: Duration,
+        /// Its own word for it, if the machine was shut down.
+        reason: Option<String>,
+        /// What it printed.
+        #[source]
+        said: Option<Said>,
+    },
+    /// The guest's kernel gave up.
+    #[error("the guest's kernel panicked: `{line}`")]
+    Panicked {
+        /// What it said.
+        line: String,
+    },
+    /// The guest switched itself off before its checks were decided.
+    #[error("the guest switched itself off ({reason}) before its checks were decided{words}")]
+    Off {
+        /// QEMU's word for it.
+        reason: String,
+        /// What it said last.
+        words: LastWords,
+    },
+    /// The guest reset itself when nobody asked for it.
+    #[error("the guest reset itself ({reason}) although nobody asked for it{words}")]
+    Reset {
+        /// QEMU's word for it.
+        reason: String,
+        /// What it said last.
+        words: LastWords,
+    },
+    /// There was no shell in time.
+    #[error("the guest had no shell within {}{words}", seconds(*waited))]
+    NoShell {
+        /// How long it was waited for.
+        waited: Duration,
+        /// What the guest said last.
+        words: LastWords,
+        /// What to try.
+        hint: Option<String>,
+    },
+    /// The guest does not let us in.
+    #[error("{reason}")]
+    Refused {
+        /// Why, in a sentence.
+        reason: String,
+    },
+    /// The step took too long.
+    #[error("the guest still ran when the step's limit of {} was reached", seconds(*limit))]
+    StepLimit {
+        /// The limit.
+        limit: Duration,
+    },
+    /// Checks were decided, and are not good.
+    #[error("check `{name}` failed{}: {detail}", others(*more))]
+    Failed {
+        /// The first that is not good.
+        name: String,
+        /// Why.
+        detail: String,
+        /// How many others are not good either, or were not reached.
+        more: usize,
+    },
+    /// Someone asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl VmError {
+    /// For an error at `path`.
+    pub(crate) fn io(path: &Utf8Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, source }
+    }
+
+}
+
+impl From<RunError> for VmError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Spawn(error) => Self::Spawn(error),
+            RunError::Cancelled => Self::Cancelled,
+            error @ (RunError::Failed { .. } | RunError::TimedOut { .. }) => Self::Probe(error),
+        }
+    }
+}
+
+impl Explain for VmError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Machine(error) => error.class(),
+            Self::Input(error) => error.class(),
+            Self::Check(_) | Self::Nothing { .. } => Class::Plan,
+            Self::NoFirmware
+            | Self::NoKvm { .. }
+            | Self::Probe(_)
+            | Self::Spawn(_)
+            | Self::Io { .. }
+            | Self::NoControl { .. }
+            | Self::QemuEnded { .. } => Class::Environment,
+            Self::Panicked { .. }
+            | Self::Off { .. }
+            | Self::Reset { .. }
+            | Self::NoShell { .. }
+            | Self::Refused { .. }
+            | Self::Failed { .. } => Class::Check,
+            Self::StepLimit { .. } => Class::Step,
+            Self::Cancelled => Class::Cancelled,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Spawn(error) => error.hint(),
+            Self::NoFirmware => {
+                Some("install it: `apt-get install ovmf`, or set the machine's `firmware = \"bios\"`".to_owned())
+            }
+            Self::NoKvm { .. } => Some("set the machine's `accel = \"auto\"`, or use a host with KVM".to_owned()),
+            Self::NoShell { hint, .. } => hint.clone(),
+            Self::StepLimit { .. } => Some("raise the step's `limit`, or find out why it takes so long".to_owned()),
+            Self::Panicked { line } if line.contains("unable to mount root fs") || line.contains("Unable to mount root fs") => {
+                Some("`root=` of the kernel's command line names no file system that the kernel can read".to_owned())
+            }
+            Self::Panicked { line } if line.contains("No working init") => {
+                Some("the root file system has no `/init` or `/sbin/init` that runs: is its interpreter there?".to_owned())
+            }
+            Self::Machine(_)
+            | Self::Check(_)
+            | Self::Nothing { .. }
+            | Self::Input(_)
+            | Self::Probe(_)
+            | Self::Io { .. }
+            | Self::NoControl { .. }
+            | Self::QemuEnded { .. }
+            | Self::Panicked { .. }
+            | Self::Off { .. }
+            | Self::Reset { .. }
+            | Self::Refused { .. }
+            | Self::Failed { .. }
+            | Self::Cancelled => None,
+        }
+    }
+}
+
+/// What QEMU printed before it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct Said(pub(crate) String);
+
+/// What a guest said last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LastWords {
+    /// The last line of its console.
+    pub line: Option<String>,
+    /// What its console says about its state.
+    pub(crate) diagnosis: Option<&'static str>,
+}
+
+impl fmt::Display for LastWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(meaning) = self.diagnosis {
+            write!(f, "; {meaning}")?;
+        }
+        match &self.line {
+            Some(line) => write!(f, "; its console said last: `{}`", brief(line.trim())),
+            None => f.write_str("; its console said nothing"),
+        }
+    }
+}
+
+/// Text for one line of a message.
+pub(crate) fn brief(text: &str) -> String {
+    /// About three lines of a terminal.
+    const LIMIT: usize = 240;
+    if text.chars().count() <= LIMIT {
+        return text.to_owned();
+    }
+    let begin: String = text.chars().take(LIMIT).collect();
+    format!("{begin}…")
+}
+
+/// `8.2 s`, or `60 s` without a fraction.
+pub(crate) fn seconds(span: Duration) -> String {
+    if span.subsec_millis() == 0 { format!("{} s", span.as_secs()) } else { format!("{:.1} s", span.as_secs_f64()) }
+}
+
+fn because(reason: Option<&str>) -> String {
+    reason.map_or_else(String::new, |reason| format!(" ({reason})"))
+}
+
+fn others(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        more => format!(", and {more} more did not pass"),
+    }
+}

@@ -1,0 +1,254 @@
+//! A running QEMU: its console, its control socket, its end.
+
+use std::time::{Duration, Instant};
+
+use bootway_exec::{Cmd, Cx, Exit, Poll, Process};
+use bootway_plan::{Bytes, EventKind, Stream};
+
+use crate::{
+    VmError,
+    ansi::Ansi,
+    boot::LastWords,
+    console::Console,
+    qmp::{Cause, MachineEvent, Qmp},
+    shell::OURS,
+    watcher::{Panic, diagnosis},
+};
+
+/// How often cancellation and time limits are looked at when the guest is silent.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// The same while QEMU starts, which takes 30 ms: nothing tells that its control socket is there.
+const START_PATIENCE: Duration = Duration::from_millis(5);
+
+/// QEMU needs 30 ms until it listens; a busy host is not a thousand times slower.
+const CONTROL_LIMIT: Duration = Duration::from_secs(60);
+
+/// What is kept of what QEMU says: enough for the error that it ends with.
+const STDERR_LIMIT: usize = 20;
+
+/// A guest that runs, or has just ended.
+pub(crate) struct Guest<'a> {
+    cx: &'a Cx<'a>,
+    process: Box<dyn Process>,
+    qmp: Qmp,
+    ansi: Ansi,
+    console: Console,
+    stderr: bootway_exec::Lines,
+    said: Vec<String>,
+    /// When QEMU was started.
+    pub(crate) started: Instant,
+    heard: Instant,
+    warned: Instant,
+    words: LastWords,
+    panicked: bool,
+    off: Option<Cause>,
+    ended: Option<Exit>,
+}
+
+/// What happened in a moment.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    /// Text of the console.
+    pub(crate) text: Vec<u8>,
+    /// The guest, or somebody on the host, reset the machine.
+    pub(crate) reset: Option<Cause>,
+}
+
+impl<'a> Guest<'a> {
+    /// Starts QEMU; the guest runs as soon as its control socket is connected.
+    pub(crate) fn start(cx: &'a Cx<'a>, cmd: &Cmd) -> Result<Self, VmError> {
+        let qmp = Qmp::new(cx.scratch).map_err(VmError::io(cx.scratch))?;
+        (cx.emit)(EventKind::Command { line: cmd.to_string() });
+        let process = cx.runner.spawn(cmd)?;
+        let now = Instant::now();
+        Ok(Self {
+            cx,
+            process,
+            qmp,
+            ansi: Ansi::default(),
+            console: Console::default(),
+            stderr: bootway_exec::Lines::default(),
+            said: Vec::new(),
+            started: now,
+            heard: now,
+            warned: now,
+            words: LastWords::default(),
+            panicked: false,
+            off: None,
+            ended: None,
+        })
+    }
+
+    /// Waits a moment for the next thing to happen.
+    ///
+    /// # Errors
+    ///
+    /// If the guest has ended and everything it printed was seen, if its kernel panicked without a word, if there is
+    /// no time left for the step, or if someone asked to stop.
+    pub(crate) fn turn(&mut self) -> Result<Turn, VmError> {
+        if self.cx.cancel.is_cancelled() {
+            return Err(VmError::Cancelled);
+        }
+        if let Some(exit) = self.ended {
+            return Err(self.end(exit));
+        }
+        if let Some(limit) = self.cx.limit.filter(|limit| *limit <= self.started.elapsed()) {
+            return Err(VmError::StepLimit { limit });
+        }
+        if !self.qmp.is_connected() && self.started.elapsed() >= CONTROL_LIMIT {
+            return Err(VmError::NoControl { limit: CONTROL_LIMIT });
+        }
+        let patience = if self.qmp.is_connected() { PATIENCE } else { START_PATIENCE };
+        let mut turn = Turn::default();
+        match self.process.poll(patience) {
+            Poll::Output(Stream::Stdout | Stream::Console, bytes) => {
+                self.hear();
+                turn.text = self.ansi.push(&bytes);
+            }
+            Poll::Output(Stream::Stderr, bytes) => {
+                for line in self.stderr.push(&bytes) {
+                    self.complain(line);
+                }
+            }
+            // What it printed is seen by now; there may be nothing, if its console is quiet.
+            Poll::Nothing if self.panicked => {
+                let line = self.words().line.unwrap_or_else(|| "it said nothing on the console".to_owned());
+                return Err(VmError::Panicked { line });
+            }
+            Poll::Nothing => self.heartbeat(),
+            Poll::Ended(exit) => {
+                let last = self.stderr.unfinished();
+                if !last.is_empty() {
+                    self.complain(last);
+                }
+                self.ended = Some(exit);
+            }
+        }
+        for event in self.qmp.events() {
+            match event {
+                MachineEvent::Resumed => {}
+                MachineEvent::Reset(cause) => turn.reset = Some(cause),
+                MachineEvent::Shutdown(cause) => self.off = Some(cause),
+                MachineEvent::Panicked => self.panicked = true,
+            }
+        }
+        Ok(turn)
+    }
+
+    /// Tells the lines of `text`, and whether the kernel gave up in one of them.
+    pub(crate) fn show(&mut self, text: &[u8]) -> Result<(), VmError> {
+        for line in self.console.push(text) {
+            self.tell(line)?;
+        }
+        Ok(())
+    }
+
+    /// Tells a line of the console.
+    pub(crate) fn tell(&mut self, line: String) -> Result<(), VmError> {
+        let panic = Panic::in_line(&line);
+        self.tell_only(line);
+        panic.map_or(Ok(()), |panic| Err(VmError::Panicked { line: panic.line }))
+    }
+
+    /// Tells a line that is a command's, or ours: what it says about the guest is not meant.
+    pub(crate) fn tell_only(&mut self, line: String) {
+        if line.contains(OURS) {
+            return;
+        }
+        if let Some(meaning) = diagnosis(&line) {
+            self.words.diagnosis = Some(meaning);
+        }
+        if !line.trim().is_empty() {
+            self.words.line = Some(line.clone());
+        }
+        (self.cx.emit)(EventKind::Line { stream: Stream::Console, text: line });
+    }
+
+    /// Tells what the console shows of a line that has not ended.
+    pub(crate) fn flush(&mut self) {
+        let line = self.console.take();
+        if !line.is_empty() {
+            self.tell_only(line);
+        }
+    }
+
+    /// The prompt that the guest shows, which is told together with what is typed behind it.
+    pub(crate) fn take_prompt(&mut self) -> String {
+        self.console.take()
+    }
+
+    /// Types on the console.
+    pub(crate) fn type_text(&mut self, text: &str) {
+        // If QEMU has ended, its process says so, and why.
+        let _ = self.process.write(text.as_bytes());
+    }
+
+    /// What the guest said last, for the error that says that it said no more.
+    pub(crate) fn words(&self) -> LastWords {
+        let mut words = self.words.clone();
+        let unfinished = self.console.unfinished();
+        if !unfinished.trim().is_empty() {
+            words.diagnosis = diagnosis(&unfinished).or(words.diagnosis);
+            words.line = Some(unfinished);
+        }
+        words
+    }
+
+    /// Who switched the machine off, once somebody did.
+    pub(crate) const fn off(&self) -> Option<&Cause> {
+        self.off.as_ref()
+    }
+
+    /// Whether QEMU has ended, and all of its output was seen.
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// Ends QEMU.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    fn end(&self, exit: Exit) -> VmError {
+        match &self.off {
+            Some(cause) if cause.guest => VmError::Off { reason: cause.reason.clone(), words: self.words() },
+            off => VmError::QemuEnded {
+                exit,
+                after: self.started.elapsed(),
+                reason: off.as_ref().map(|cause| cause.reason.clone()),
+                said: (!self.said.is_empty()).then(|| crate::boot::Said(self.said.join("\n"))),
+            },
+        }
+    }
+
+    /// Tells a line of QEMU itself.
+    fn complain(&mut self, line: String) {
+        self.hear();
+        if self.said.len() < STDERR_LIMIT {
+            self.said.push(line.clone());
+        }
+        (self.cx.emit)(EventKind::Line { stream: Stream::Stderr, text: line });
+    }
+
+    fn hear(&mut self) {
+        self.heard = Instant::now();
+        self.warned = self.heard;
+    }
+
+    /// Says that a silent guest still runs: once for every `silent_warn`.
+    fn heartbeat(&mut self) {
+        if self.warned.elapsed() < self.cx.silent_warn {
+            return;
+        }
+        self.warned = Instant::now();
+        let usage = self.process.usage();
+        (self.cx.emit)(EventKind::Heartbeat {
+            running_ms: self.started.elapsed().as_millis() as u64,
+            silent_ms: self.heard.elapsed().as_millis() as u64,
+            cpu_ms: usage.cpu_ms,
+            written: Bytes::new(usage.written),
+            last: self.words().line,
+        });
+    }
+}

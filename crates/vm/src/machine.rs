@@ -1,0 +1,192 @@
+//! What a guest runs on, with every default filled in.
+
+use bootway_plan::{
+    Bytes, Class, Explain, Millis, Name,
+    step::{AccelWish, Arch, Boot, Firmware, Limits, Login, MachineSpec, Machines},
+};
+use thiserror::Error;
+
+/// A virtual machine: what a plan says about it, and the default where it says nothing.
+///
+/// ```
+/// use bootway_plan::step::{Boot, Machines};
+/// use bootway_vm::Machine;
+///
+/// let machine = Machine::resolve(None, &Machines::new(), Boot::Disk)?;
+/// assert_eq!(machine.memory.to_string(), "512MiB");
+/// # Ok::<(), bootway_vm::MachineError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Its processor.
+    pub arch: Arch,
+    /// Its memory.
+    pub memory: Bytes,
+    /// How many processors.
+    pub cpus: u32,
+    /// Who is to run its instructions.
+    pub accel: AccelWish,
+    /// What starts first.
+    pub firmware: Firmware,
+    /// How to get a shell on its serial console.
+    pub login: Login,
+    /// Times after which something is wrong.
+    pub limits: Timeouts,
+}
+
+/// Times after which something is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From power-on to the shell.
+    pub boot: Millis,
+    /// For one check.
+    pub check: Millis,
+    /// From asking for power-off to its end.
+    pub power_off: Millis,
+}
+
+/// Enough for a Debian system to boot from disk.
+const MEMORY: Bytes = Bytes::new(512 << 20);
+
+/// A Debian system needs 15 s under emulation on an idle machine; a busy one is ten times slower.
+const BOOT: Millis = Millis::new(300_000);
+
+/// A command that takes longer says so itself, by `within`.
+const CHECK: Millis = Millis::new(60_000);
+
+/// systemd gives a service 90 s to stop, but an image that needs them is not good.
+const POWER_OFF: Millis = Millis::new(60_000);
+
+impl Machine {
+    /// The machine called `name`, or one of defaults; `boot` decides which firmware is the default.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such machine, or what it `extends` leads back to it.
+    pub fn resolve(name: Option<&Name>, machines: &Machines, boot: Boot) -> Result<Self, MachineError> {
+        let mut spec = MachineSpec::default();
+        let mut path: Vec<&Name> = Vec::new();
+        let mut next = name;
+        while let Some(name) = next {
+            if path.contains(&name) {
+                let path = path.iter().chain([&name]).map(ToString::to_string).collect();
+                return Err(MachineError::Cycle { path });
+            }
+            let base = machines.get(name).ok_or_else(|| MachineError::Unknown {
+                name: name.clone(),
+                by: path.last().map(|name| (*name).clone()),
+                known: machines.keys().cloned().collect(),
+            })?;
+            path.push(name);
+            next = base.extends.as_ref();
+            spec = spec.over(base);
+        }
+        Ok(Self::of(spec, boot))
+    }
+
+    fn of(spec: MachineSpec, boot: Boot) -> Self {
+        let Limits { boot: boot_limit, check, power_off } = spec.limits.unwrap_or_default();
+        let usual = match boot {
+            Boot::Disk => Firmware::Uefi,
+            Boot::Kernel => Firmware::Bios,
+        };
+        Self {
+            arch: spec.arch.unwrap_or_default(),
+            memory: spec.memory.unwrap_or(MEMORY),
+            cpus: spec.cpus.unwrap_or(1).max(1),
+            accel: spec.accel.unwrap_or_default(),
+            firmware: spec.firmware.unwrap_or(usual),
+            login: spec.login.unwrap_or_else(|| Login {
+                prompt: None,
+                user: "root".to_owned(),
+                password: None,
+                shell: "# ".to_owned(),
+            }),
+            limits: Timeouts {
+                boot: boot_limit.unwrap_or(BOOT),
+                check: check.unwrap_or(CHECK),
+                power_off: power_off.unwrap_or(POWER_OFF),
+            },
+        }
+    }
+}
+
+/// A plan's machines do not add up.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum MachineError {
+    /// Nothing is called that.
+    #[error("there is no machine `{name}`{}: {}", by_whom(by.as_ref()), known_machines(known))]
+    Unknown {
+        /// What was asked for.
+        name: Name,
+        /// The machine that extends it.
+        by: Option<Name>,
+        /// What there is.
+        known: Vec<Name>,
+    },
+    /// A machine extends itself.
+    #[error("machine `{}` extends itself: {}", path[path.len() - 1], path.join(" → "))]
+    Cycle {
+        /// From the machine that was asked for to the one that was seen before.
+        path: Vec<String>,
+    },
+}
+
+fn by_whom(by: Option<&Name>) -> String {
+    by.map_or_else(String::new, |by| format!(", which machine `{by}` extends"))
+}
+
+fn known_machines(known: &[Name]) -> String {
+    if known.is_empty() {
+        return "the plan has no `[machine.NAME]`".to_owned();
+    }
+    let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    format!("use one of {}", known.join(", "))
+}
+
+impl Explain for MachineError {
+    fn class(&self) -> Class {
+        Class::Plan
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machines(of: &[(&'static str, MachineSpec)]) -> Machines {
+        of.iter().map(|(name, spec)| (Name::fixed(name), spec.clone())).collect()
+    }
+
+    fn extends(name: &'static str) -> MachineSpec {
+        MachineSpec { extends: Some(Name::fixed(name)), ..MachineSpec::default() }
+    }
+
+    #[test]
+    fn what_a_machine_does_not_say_comes_from_what_it_extends() {
+        let machines = machines(&[
+            ("a", MachineSpec { cpus: Some(4), ..extends("b") }),
+            ("b", MachineSpec { cpus: Some(2), memory: Some(Bytes::new(1 << 30)), ..extends("c") }),
+            ("c", MachineSpec { memory: Some(Bytes::new(1)), firmware: Some(Firmware::Bios), ..MachineSpec::default() }),
+        ]);
+        let machine = Machine::resolve(Some(&Name::fixed("a")), &machines, Boot::Disk).unwrap();
+        assert_eq!((machine.cpus, machine.memory, machine.firmware), (4, Bytes::new(1 << 30), Firmware::Bios));
+    }
+
+    #[test]
+    fn disks_start_from_uefi_and_kernels_without_it() {
+        let firmware = |boot| Machine::resolve(None, &Machines::new(), boot).unwrap().firmware;
+        assert_eq!((firmware(Boot::Disk), firmware(Boot::Kernel)), (Firmware::Uefi, Firmware::Bios));
+    }
+
+    #[test]
+    fn machines_that_do_not_add_up_are_errors() {
+        let error = |name, machines: &Machines| {
+            Machine::resolve(Some(&Name::fixed(name)), machines, Boot::Disk).unwrap_err().to_string()
+        };
+        let round = machines(&[("a", extends("b")), ("b", extends("a")), ("c", extends("d"))]);
+        insta::assert_snapshot!(error("a", &round), @"machine `a` extends itself: a → b → a");
+        insta::assert_snapshot!(error("c", &round), @"there is no machine `d`, which machine `c` extends: use one of `a`, `b`, `c`");
+        insta::assert_snapshot!(error("x", &Machines::new()), @"there is no machine `x`: the plan has no `[machine.NAME]`");
+    }
+}
