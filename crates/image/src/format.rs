@@ -4,4 +4,6 @@ pub(crate) mod cpio;
 pub(crate) mod gpt;
 pub(crate) mod guid;
 pub(crate) mod mbr;
+pub(crate) mod kernel;
 pub(crate) mod modinfo;
+pub(crate) mod pe;

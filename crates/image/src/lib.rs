@@ -13,6 +13,7 @@ mod progress;
 mod sink;
 mod squashfs;
 mod tree;
+mod uki;
 
 pub use disk::{DiskError, disk, disk_layout};
 pub use format::{
@@ -29,3 +30,4 @@ pub use modules::ModulesError;
 pub use sink::SinkError;
 pub use squashfs::{SquashfsError, commands as squashfs_commands, squashfs};
 pub use tree::{Content, Node, NodeKind, Tree, TreeError, tree, write};
+pub use uki::{UkiError, uki};

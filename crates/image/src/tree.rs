@@ -22,7 +22,7 @@ mod compose;
 mod load;
 mod write;
 
-pub(crate) use compose::{Composer, matcher};
+pub(crate) use compose::{Composer, matcher, without};
 pub(crate) use load::load;
 pub use write::write;
 

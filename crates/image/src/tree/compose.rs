@@ -1,6 +1,9 @@
 //! Trees over trees, and edits.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bootway_plan::{
     Source, TreePath,
@@ -261,7 +264,8 @@ pub(super) fn select(layer: Tree, part: &TreePart) -> Result<Tree, TreeError> {
     for path in layer.nodes.keys() {
         let parent_kept = path.parent().and_then(|parent| kept.get(&parent).copied());
         let parent_dropped = path.parent().is_some_and(|parent| !kept.contains_key(&parent));
-        if parent_dropped || drop.iter().any(|glob| glob.is_match(path.as_str())) {
+        let dropped = !path.is_root() && drop.iter().any(|glob| glob.is_match(path.as_str()));
+        if parent_dropped || dropped {
             continue;
         }
         let mut wanted = keep.is_empty() || parent_kept == Some(true);
@@ -275,7 +279,7 @@ pub(super) fn select(layer: Tree, part: &TreePart) -> Result<Tree, TreeError> {
     if let Some((pattern, _)) = part.keep.iter().zip(&matched).find(|(_, matched)| !**matched) {
         return Err(TreeError::NoMatch { pattern: pattern.clone(), name: part.source.clone() });
     }
-    let mut wanted: std::collections::BTreeSet<TreePath> = std::collections::BTreeSet::new();
+    let mut wanted: BTreeSet<TreePath> = BTreeSet::new();
     for path in kept.iter().filter(|(_, wanted)| **wanted).map(|(path, _)| (*path).clone()) {
         let mut parent = path.parent();
         wanted.insert(path);
@@ -289,8 +293,20 @@ pub(super) fn select(layer: Tree, part: &TreePart) -> Result<Tree, TreeError> {
     Ok(rehome(layer, &wanted))
 }
 
+/// `tree` without what `drop` matches, and what is in it.
+pub(crate) fn without(tree: Tree, drop: &[GlobMatcher]) -> Tree {
+    let mut wanted = BTreeSet::new();
+    for path in tree.nodes.keys() {
+        let parent_dropped = path.parent().is_some_and(|parent| !wanted.contains(&parent));
+        if !parent_dropped && (path.is_root() || !drop.iter().any(|glob| glob.is_match(path.as_str()))) {
+            wanted.insert(path.clone());
+        }
+    }
+    rehome(tree, &wanted)
+}
+
 /// `layer` with `wanted` only. A hard link whose first name is gone becomes the file.
-fn rehome(mut layer: Tree, wanted: &std::collections::BTreeSet<TreePath>) -> Tree {
+fn rehome(mut layer: Tree, wanted: &BTreeSet<TreePath>) -> Tree {
     let mut gone: BTreeMap<TreePath, TreePath> = BTreeMap::new();
     for path in wanted {
         let Some(NodeKind::HardLink { to }) = layer.nodes.get(path).map(|node| node.kind.clone()) else { continue };
