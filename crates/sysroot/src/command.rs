@@ -1,0 +1,121 @@
+//! `command`: a program that the plan names.
+
+use std::time::Duration;
+
+use bootway_exec::{Cmd, Cx, MissingInput, RunError, StepOutput, run};
+use bootway_plan::{
+    Class, Explain,
+    step::{self, Part, Template},
+};
+use camino::Utf8Path;
+use thiserror::Error;
+
+mod outputs;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub use outputs::OutputError;
+
+/// What a plan runs may take any time that its step is not limited to; a week is no time limit.
+const NO_LIMIT: Duration = Duration::from_hours(7 * 24);
+
+/// Runs the program of `step` and takes its outputs.
+///
+/// # Errors
+///
+/// If it does not end with code 0, or an output is missing, ambiguous, of another kind or too small.
+pub fn command(cx: &Cx<'_>, step: &step::Command) -> Result<Vec<StepOutput>, CommandError> {
+    let places = outputs::places(step)?;
+    for cmd in commands(cx, step)? {
+        run(cx, &cmd)?;
+    }
+    Ok(outputs::take(cx, &places)?)
+}
+
+/// What [`command()`] runs: one program. Nothing is looked at but paths.
+///
+/// # Errors
+///
+/// If `argv` is empty or names something that is no input of the step.
+pub fn commands(cx: &Cx<'_>, step: &step::Command) -> Result<Vec<Cmd>, CommandError> {
+    let mut argv = step.argv.iter().map(|template| fill(cx, template));
+    let program = argv.next().ok_or(CommandError::NoProgram)??;
+    if program.is_empty() {
+        return Err(CommandError::NoProgram);
+    }
+    let mut cmd = Cmd::user(anchored(cx, program)).args(argv.collect::<Result<Vec<_>, _>>()?).limit(NO_LIMIT);
+    cmd = match &step.cwd {
+        Some(cwd) => cmd.dir(&cx.plan_dir.join(fill(cx, cwd)?)),
+        None => cmd.dir(cx.scratch),
+    };
+    if let Some(source) = &step.stdin {
+        cmd = cmd.stdin_file(&cx.input(source)?.path);
+    }
+    cmd = cmd.env("SOURCE_DATE_EPOCH", cx.epoch.to_string());
+    cmd = cx.env.iter().fold(cmd, |cmd, (key, value)| cmd.env(key, value));
+    Ok(vec![cx.secrets.iter().fold(cmd, Cmd::secret)])
+}
+
+/// A program that is given as a relative path is beside the plan, as every relative path in a plan.
+fn anchored(cx: &Cx<'_>, program: String) -> String {
+    if program.contains('/') && Utf8Path::new(&program).is_relative() {
+        let path = program.strip_prefix("./").unwrap_or(&program);
+        return cx.plan_dir.join(path).into_string();
+    }
+    program
+}
+
+/// The text of `template` with its places filled in.
+fn fill(cx: &Cx<'_>, template: &Template) -> Result<String, MissingInput> {
+    template
+        .parts()
+        .iter()
+        .map(|part| {
+            Ok(match part {
+                Part::Text(text) => text.as_str(),
+                Part::PlanDir => cx.plan_dir.as_str(),
+                Part::Out => cx.out.as_str(),
+                Part::Scratch => cx.scratch.as_str(),
+                Part::Source(source) => cx.input(source)?.path.as_str(),
+            })
+        })
+        .collect()
+}
+
+/// A command did not do what the plan says.
+#[derive(Debug, Error)]
+pub enum CommandError {
+    /// There is nothing to run.
+    #[error("`argv` names no program: write the program and its arguments")]
+    NoProgram,
+    /// The engine forgot it.
+    #[error(transparent)]
+    Input(#[from] MissingInput),
+    /// The program did not end well.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// It ended well and did not make what it should.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+impl Explain for CommandError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NoProgram => Class::Plan,
+            Self::Input(error) => error.class(),
+            Self::Run(error) => error.class(),
+            Self::Output(error) => error.class(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoProgram => None,
+            Self::Input(error) => error.hint(),
+            Self::Run(error) => error.hint(),
+            Self::Output(error) => error.hint(),
+        }
+    }
+}
