@@ -7,3 +7,4 @@ pub(crate) mod mbr;
 pub(crate) mod kernel;
 pub(crate) mod modinfo;
 pub(crate) mod pe;
+pub(crate) mod superblock;

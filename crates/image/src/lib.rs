@@ -14,6 +14,7 @@ mod sink;
 mod squashfs;
 mod tree;
 mod uki;
+mod verify;
 
 pub use disk::{DiskError, disk, disk_layout};
 pub use format::{
@@ -29,5 +30,6 @@ pub use layout::LayoutError;
 pub use modules::ModulesError;
 pub use sink::SinkError;
 pub use squashfs::{SquashfsError, commands as squashfs_commands, squashfs};
-pub use tree::{Content, Node, NodeKind, Tree, TreeError, tree, write};
+pub use tree::{Content, DigestCache, Node, NodeKind, Tree, TreeError, tree, write as write_tree};
 pub use uki::{UkiError, uki};
+pub use verify::{VerifyError, verify};

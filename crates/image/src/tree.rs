@@ -19,11 +19,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
 mod compose;
+mod digest;
 mod load;
 mod write;
 
 pub(crate) use compose::{Composer, matcher, without};
-pub(crate) use load::load;
+pub use digest::DigestCache;
+pub(crate) use load::{join, load, load_directory};
 pub use write::write;
 
 /// A tree of files, by path; the root is a node too. Parents sort before what is in them.

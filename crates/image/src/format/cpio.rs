@@ -5,6 +5,8 @@
 //!
 //! Source: Linux, `Documentation/driver-api/early-userspace/buffer-format.rst`.
 
+use std::io::{self, Read};
+
 use thiserror::Error;
 
 /// Bytes of a header.
@@ -93,42 +95,111 @@ impl<'a> Entries<'a> {
 
     fn slice(&self, at: usize, length: usize) -> Result<&'a [u8], InvalidCpio> {
         let end = at.checked_add(length).filter(|end| *end <= self.bytes.len());
-        end.map(|end| &self.bytes[at..end]).ok_or(InvalidCpio::Truncated { offset: self.offset })
+        end.map(|end| &self.bytes[at..end]).ok_or(InvalidCpio::Truncated { offset: self.offset as u64 })
     }
 
     fn read(&mut self) -> Result<Option<Entry<'a>>, InvalidCpio> {
         let offset = self.offset;
-        let raw = self.slice(offset, HEADER)?;
-        if &raw[..6] != b"070701" && &raw[..6] != b"070702" {
-            return Err(InvalidCpio::Magic { offset });
-        }
-        let field = |index: usize| {
-            let digits = &raw[6 + index * 8..14 + index * 8];
-            let digit = |value: u32, digit: &u8| Some(value << 4 | char::from(*digit).to_digit(16)?);
-            digits.iter().try_fold(0, digit).ok_or(InvalidCpio::Number { offset: offset + 6 + index * 8 })
-        };
-        let name_size = field(11)?;
-        if name_size == 0 || name_size > MAX_NAME {
-            return Err(InvalidCpio::Name { offset, size: name_size });
-        }
-        let header = Header {
-            ino: field(0)?,
-            mode: field(1)?,
-            uid: field(2)?,
-            gid: field(3)?,
-            nlink: field(4)?,
-            mtime: field(5)?,
-            size: field(6)?,
-            rdev: (field(9)?, field(10)?),
-        };
-        let name = self.slice(offset + HEADER, name_size as usize)?;
-        let [name @ .., 0] = name else { return Err(InvalidCpio::Name { offset, size: name_size }) };
-        let data_at = (offset + HEADER + name_size as usize).next_multiple_of(4);
+        let raw = self.slice(offset, HEADER)?.first_chunk().expect("it was asked for in this size");
+        let (header, name_size) = decode(raw, offset as u64)?;
+        let name = self.slice(offset + HEADER, name_size)?;
+        let name = name_of(name, offset as u64)?;
+        let data_at = (offset + HEADER + name_size).next_multiple_of(4);
         let data = self.slice(data_at, header.size as usize)?;
         // The padding of the last file may be cut off.
         self.offset = (data_at + data.len()).next_multiple_of(4).min(self.bytes.len());
         Ok((name != TRAILER.as_bytes()).then_some(Entry { header, name, data }))
     }
+}
+
+/// A header and the length of the name, with its NUL, that follows it.
+fn decode(raw: &[u8; HEADER], offset: u64) -> Result<(Header, usize), InvalidCpio> {
+    if &raw[..6] != b"070701" && &raw[..6] != b"070702" {
+        return Err(InvalidCpio::Magic { offset });
+    }
+    let field = |index: usize| {
+        let at = 6 + index * 8;
+        let digit = |value: u32, digit: &u8| Some(value << 4 | char::from(*digit).to_digit(16)?);
+        raw[at..at + 8].iter().try_fold(0, digit).ok_or(InvalidCpio::Number { offset: offset + at as u64 })
+    };
+    let name_size = field(11)?;
+    if name_size == 0 || name_size > MAX_NAME {
+        return Err(InvalidCpio::Name { offset, size: name_size as usize });
+    }
+    let header = Header {
+        ino: field(0)?,
+        mode: field(1)?,
+        uid: field(2)?,
+        gid: field(3)?,
+        nlink: field(4)?,
+        mtime: field(5)?,
+        size: field(6)?,
+        rdev: (field(9)?, field(10)?),
+    };
+    Ok((header, name_size as usize))
+}
+
+fn name_of(raw: &[u8], offset: u64) -> Result<&[u8], InvalidCpio> {
+    match raw {
+        [name @ .., 0] => Ok(name),
+        _ => Err(InvalidCpio::Name { offset, size: raw.len() }),
+    }
+}
+
+/// Reads an archive without keeping the data: `seen` is called with each header and name, up to the trailer.
+///
+/// Returns how many bytes the archive takes.
+///
+/// # Errors
+///
+/// If the archive is not whole, or longer than `limit`; what the reader says goes through as it is.
+pub(crate) fn scan(
+    from: &mut impl Read,
+    limit: u64,
+    mut seen: impl FnMut(&Header, &[u8]),
+) -> Result<u64, ScanError> {
+    let mut offset = 0;
+    loop {
+        let mut raw = [0; HEADER];
+        fill(from, &mut raw, offset)?;
+        let (header, name_size) = decode(&raw, offset)?;
+        // The name is padded so that header and name together are a multiple of four.
+        let mut name = vec![0; (HEADER + name_size).next_multiple_of(4) - HEADER];
+        fill(from, &mut name, offset)?;
+        let name = name_of(&name[..name_size], offset)?;
+        let begin = offset;
+        offset += (HEADER + name_size).next_multiple_of(4) as u64;
+        if name == TRAILER.as_bytes() {
+            return Ok(offset);
+        }
+        seen(&header, name);
+        let data = u64::from(header.size).next_multiple_of(4);
+        offset += data;
+        if offset > limit {
+            return Err(InvalidCpio::TooLong { limit }.into());
+        }
+        if io::copy(&mut from.take(data), &mut io::sink())? < data {
+            return Err(InvalidCpio::Truncated { offset: begin }.into());
+        }
+    }
+}
+
+fn fill(from: &mut impl Read, buffer: &mut [u8], offset: u64) -> Result<(), ScanError> {
+    from.read_exact(buffer).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => InvalidCpio::Truncated { offset }.into(),
+        _ => error.into(),
+    })
+}
+
+/// An archive cannot be read to its end.
+#[derive(Debug, Error)]
+pub(crate) enum ScanError {
+    /// The reader failed; often a decompressor.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The bytes are not a whole archive.
+    #[error(transparent)]
+    Invalid(#[from] InvalidCpio),
 }
 
 impl<'a> Iterator for Entries<'a> {
@@ -151,27 +222,33 @@ pub(crate) enum InvalidCpio {
     #[error("the archive ends inside the file at byte {offset}, or before its trailer")]
     Truncated {
         /// Of the file's header.
-        offset: usize,
+        offset: u64,
     },
     /// No header where one must be.
     #[error("no newc header at byte {offset}")]
     Magic {
         /// Where.
-        offset: usize,
+        offset: u64,
     },
     /// A field is not a number.
     #[error("the field at byte {offset} is not hexadecimal")]
     Number {
         /// Where.
-        offset: usize,
+        offset: u64,
+    },
+    /// It is longer than anything that boots.
+    #[error("the archive is longer than {limit} bytes")]
+    TooLong {
+        /// Bytes.
+        limit: u64,
     },
     /// A name is empty, longer than 4095 bytes, or has no end.
     #[error("the file at byte {offset} has a name of {size} bytes: 1 to 4096 with a NUL at the end are allowed")]
     Name {
         /// Of the file's header.
-        offset: usize,
+        offset: u64,
         /// As it is said, with the NUL.
-        size: u32,
+        size: usize,
     },
 }
 
@@ -229,6 +306,9 @@ mod tests {
             }
             bytes.truncate(cut.index(bytes.len() + 1));
             prop_assert!(entries(&bytes).count() <= files.len() + 1);
+            let whole = entries(&bytes).all(|entry| entry.is_ok());
+            let scanned = scan(&mut &bytes[..], 1 << 20, |_, _| {});
+            prop_assert!(whole || scanned.is_err());
         }
 
         #[test]

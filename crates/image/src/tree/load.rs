@@ -91,7 +91,7 @@ pub(crate) fn load_directory(dir: &Utf8Path, owners: Owners, cancel: &Cancel) ->
 }
 
 /// `path` of a tree whose root is `dir` on the host.
-pub(super) fn join(dir: &Utf8Path, path: &TreePath) -> Utf8PathBuf {
+pub(crate) fn join(dir: &Utf8Path, path: &TreePath) -> Utf8PathBuf {
     if path.is_root() { dir.to_owned() } else { dir.join(path.as_str()) }
 }
 
