@@ -11,8 +11,8 @@ mod tarball;
 mod tests;
 mod unpack;
 
-pub(crate) use fault::{Stop, class_of_io};
 pub use fault::{ArchiveError, Fault};
+pub(crate) use fault::{Stop, class_of_io};
 pub use select::InvalidPattern;
 pub(crate) use select::Selection;
-pub(crate) use unpack::Unpacker;
+pub(crate) use unpack::{Archive, Unpacker};

@@ -10,13 +10,13 @@ use std::{
 };
 
 use bootway_exec::{Cmd, Cx, RunError, StepOutput, Tool, run};
-use bootway_plan::{Class, Explain, step};
+use bootway_plan::{Class, Digest, Explain, step};
 use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
 use crate::{
     archive::{
-        ArchiveError, Fault, InvalidPattern, Selection, Stop, Unpacker, class_of_io,
+        Archive, ArchiveError, Fault, InvalidPattern, Selection, Stop, Unpacker, class_of_io,
         decode::{Decoded, decoder},
     },
     meter::Meter,
@@ -80,17 +80,18 @@ impl<'a> DebianFiles<'a> {
 /// # Errors
 ///
 /// If the archive cannot be reached or is not signed, a package is unknown or damaged, or the tree cannot be written.
-pub fn debian(cx: &Cx<'_>, step: &step::Debian, files: &DebianFiles<'_>) -> Result<Vec<StepOutput>, DebianError> {
+pub fn debian(
+    cx: &Cx<'_>,
+    step: &step::Debian,
+    files: &DebianFiles<'_>,
+) -> Result<Vec<StepOutput>, DebianError> {
     let selection = Selection::new(&step.keep, &step.drop)?;
     let store = Store::new(cx)?;
     let resolution = resolution(cx, step, files, &store)?;
     let archives = download(cx, &store, step, &resolution)?;
     let meter = Meter::new(cx, Some(resolution.locked.iter().map(|locked| locked.size).sum()));
     let mut unpacker = Unpacker::new(cx, &selection)?;
-    for (locked, archive) in archives {
-        let label = format!("{} {}", locked.name, locked.version);
-        unpacker.add(&archive, &label, 0, &meter)?;
-    }
+    unpacker.add(&archives, 0, &meter)?;
     note_unused(cx, &selection);
     Ok(vec![unpacker.finish("the packages together")?])
 }
@@ -100,13 +101,16 @@ pub fn debian_commands(scratch: &Utf8Path, keyring: &Utf8Path) -> Vec<Cmd> {
     vec![release::verify(scratch, keyring)]
 }
 
-/// Whether the lock file at `path` answers the request of `step`, so that [`debian`] runs nothing.
+/// The digest of what the lock file at `path` answers to the request of `step`; with an answer, [`debian`] runs
+/// nothing.
 ///
 /// # Errors
 ///
 /// If there is a file and it is not a lock file.
-pub fn is_locked(path: &Utf8Path, step: &step::Debian) -> Result<bool, LockError> {
-    Ok(LockFile::read(path)?.find(&Request::of(step)).is_some())
+pub fn locked(path: &Utf8Path, step: &step::Debian) -> Result<Option<Digest>, LockError> {
+    let file = LockFile::read(path)?;
+    let digest = |answer: &Resolution| Digest::of(&serde_json::to_vec(answer).expect("plain data"));
+    Ok(file.find(&Request::of(step)).map(digest))
 }
 
 fn resolution(
@@ -203,7 +207,7 @@ fn indexes(
 fn decompressed(cx: &Cx<'_>, file: &Utf8Path, label: &str) -> Result<String, DebianError> {
     let input = BufReader::new(fs_err::File::open(file)?);
     let bytes = thread::scope(|scope| {
-        let input = decoder(input)?;
+        let input = decoder(input, cx.jobs)?;
         let mut stream = Decoded::start(scope, input, "the index".to_owned(), cx.cancel);
         let mut bytes = Vec::new();
         loop {
@@ -213,7 +217,7 @@ fn decompressed(cx: &Cx<'_>, file: &Utf8Path, label: &str) -> Result<String, Deb
             }
             bytes.extend_from_slice(more);
             if bytes.len() as u64 > LARGEST_INDEX {
-                return Err(Fault::too_big("text", bytes.len() as u64, LARGEST_INDEX).into());
+                return Err(Fault::too_big("its text", bytes.len() as u64, LARGEST_INDEX).into());
             }
         }
     });
@@ -222,12 +226,12 @@ fn decompressed(cx: &Cx<'_>, file: &Utf8Path, label: &str) -> Result<String, Deb
 }
 
 /// Brings every locked package into the store; the order in which they are to be unpacked.
-fn download<'r>(
+fn download(
     cx: &Cx<'_>,
     store: &Store<'_>,
     step: &step::Debian,
-    resolution: &'r Resolution,
-) -> Result<Vec<(&'r Locked, Utf8PathBuf)>, DebianError> {
+    resolution: &Resolution,
+) -> Result<Vec<Archive>, DebianError> {
     let mut order: Vec<&Locked> = resolution.locked.iter().collect();
     // The first by convention, because of the symbolic links at the root.
     order.sort_by_key(|locked| (locked.name != "base-files", &locked.name));
@@ -241,7 +245,8 @@ fn download<'r>(
             let urls = urls(step, resolution, locked);
             let wanted = Wanted { digest: locked.sha256, size: Some(locked.size), urls };
             // After an error nobody starts another one.
-            let path = store.obtain(&wanted, &meter).inspect_err(|_| next.store(order.len(), Ordering::Relaxed))?;
+            let path =
+                store.obtain(&wanted, &meter).inspect_err(|_| next.store(order.len(), Ordering::Relaxed))?;
             done.lock().expect("nothing panics while it is held")[n] = Some(path);
         }
     };
@@ -250,7 +255,9 @@ fn download<'r>(
         workers.into_iter().try_for_each(|worker| worker.join().expect("downloading does not panic"))
     })?;
     let paths = done.into_inner().expect("nothing panics while it is held").into_iter().flatten();
-    Ok(order.into_iter().zip(paths).collect())
+    let archive =
+        |(locked, path): (&Locked, _)| Archive { path, label: format!("{} {}", locked.name, locked.version) };
+    Ok(order.into_iter().zip(paths).map(archive).collect())
 }
 
 /// Where a package may be: at the mirror, and for ever in Debian's snapshots if it is Debian's.
@@ -340,16 +347,19 @@ impl Explain for DebianError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Pattern(error) => error.hint(),
-            Self::Lock(LockError::Invalid { path, .. }) => Some(format!("remove `{path}`: it is then made again")),
+            Self::Lock(LockError::Invalid { path, .. }) => {
+                Some(format!("remove `{path}`: it is then made again"))
+            }
             Self::NoKeyring { .. } => Some("install it: `apt-get install debian-archive-keyring`".to_owned()),
             Self::Signature { source: RunError::Failed { .. }, .. } => Some(format!(
                 "the archive may have new keys: update `debian-archive-keyring`; else do not trust this mirror (what `{}` said is above)",
                 Tool::Gpgv
             )),
             Self::Signature { source, .. } => source.hint(),
-            Self::Download(DownloadError::WrongDigest { .. }) => {
-                Some("the mirror is being updated or is not honest: try again later, or use another `mirror`".to_owned())
-            }
+            Self::Download(DownloadError::WrongDigest { .. }) => Some(
+                "the mirror is being updated or is not honest: try again later, or use another `mirror`"
+                    .to_owned(),
+            ),
             Self::Download(error) => error.hint(),
             Self::Archive(error) => error.hint(),
             Self::Release { .. } => Some("fix `suite`, `components`, `arch` or `mirror`".to_owned()),

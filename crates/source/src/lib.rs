@@ -11,7 +11,7 @@ mod unpack;
 
 pub use archive::{ArchiveError, Fault, InvalidPattern};
 pub use debian::{
-    DEBIAN_KEYRING, DebianError, DebianFiles, LockError, ResolveError, debian, debian_commands, is_locked,
+    DEBIAN_KEYRING, DebianError, DebianFiles, LockError, ResolveError, debian, debian_commands, locked,
 };
 pub use fetch::{FetchError, fetch};
 pub use store::DownloadError;

@@ -58,7 +58,11 @@ impl<'a> Store<'a> {
     }
 
     /// Where the file with this digest is, after its content was read and found right.
-    pub(crate) fn find(&self, digest: Digest, meter: &Meter<'_>) -> Result<Option<Utf8PathBuf>, DownloadError> {
+    pub(crate) fn find(
+        &self,
+        digest: Digest,
+        meter: &Meter<'_>,
+    ) -> Result<Option<Utf8PathBuf>, DownloadError> {
         let path = self.dir.join(digest.to_string());
         let mut file = match File::open(&path) {
             Ok(file) => file,
@@ -111,7 +115,8 @@ impl<'a> Store<'a> {
     fn lock(&self, partial: &Utf8Path) -> Result<File, DownloadError> {
         loop {
             self.check()?;
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(partial)?;
+            let file =
+                OpenOptions::new().read(true).write(true).create(true).truncate(false).open(partial)?;
             match flock(file.file(), FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {
                     // Who had it before us may have renamed it: then it is not ours to write to.
@@ -143,13 +148,20 @@ impl<'a> Store<'a> {
         Err(wrong.unwrap_or(DownloadError::Unreachable { tried }))
     }
 
-    fn from_one(&self, url: &str, wanted: &Wanted, file: &mut File, meter: &Meter<'_>) -> Result<Attempt, DownloadError> {
+    fn from_one(
+        &self,
+        url: &str,
+        wanted: &Wanted,
+        file: &mut File,
+        meter: &Meter<'_>,
+    ) -> Result<Attempt, DownloadError> {
         let mut attempt = 1;
         loop {
             file.set_len(0)?;
             io::Seek::rewind(file)?;
             let length_is_total = wanted.size.is_none();
-            let mut received = Received { file: &mut *file, digester: Digester::default(), meter, length_is_total };
+            let mut received =
+                Received { file: &mut *file, digester: Digester::default(), meter, length_is_total };
             match self.client.get(url, wanted.size.unwrap_or(u64::MAX), self.cancel, &mut received) {
                 Ok(()) => {
                     let got = received.digester.finish();

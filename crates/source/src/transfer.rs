@@ -84,7 +84,13 @@ impl Client {
     ///
     /// Reading happens in a thread of its own, so that a silent server does not hold up a cancellation; the thread
     /// ends at the latest when the server has been silent for a minute.
-    pub(crate) fn get(&self, url: &str, limit: u64, cancel: &Cancel, sink: &mut dyn Sink) -> Result<(), TransferStop> {
+    pub(crate) fn get(
+        &self,
+        url: &str,
+        limit: u64,
+        cancel: &Cancel,
+        sink: &mut dyn Sink,
+    ) -> Result<(), TransferStop> {
         let (sender, messages) = sync_channel(QUEUE);
         let (agent, address) = (self.agent.clone(), url.to_owned());
         std::thread::spawn(move || {
@@ -124,7 +130,8 @@ fn receive(agent: &Agent, url: &str, sender: &SyncSender<Message>) -> Result<(),
     let (length, mut body): (Option<u64>, Box<dyn Read>) = match local(url) {
         Some(path) => {
             let path = path.ok_or_else(|| TransferFault::Permanent("write `file:///PATH`".to_owned()))?;
-            let file = fs_err::File::open(&path).map_err(|error| TransferFault::Permanent(error.to_string()))?;
+            let file =
+                fs_err::File::open(&path).map_err(|error| TransferFault::Permanent(error.to_string()))?;
             (file.metadata().ok().map(|metadata| metadata.len()), Box::new(file))
         }
         None => {

@@ -5,7 +5,7 @@ use bootway_plan::{Class, Explain, step};
 use thiserror::Error;
 
 use crate::{
-    archive::{ArchiveError, InvalidPattern, Selection, Unpacker},
+    archive::{Archive, ArchiveError, InvalidPattern, Selection, Unpacker},
     meter::Meter,
 };
 
@@ -24,7 +24,8 @@ pub fn unpack(cx: &Cx<'_>, step: &step::Unpack) -> Result<Vec<StepOutput>, Unpac
     let label = step.from.to_string();
     let meter = Meter::new(cx, Some(input.size.get()));
     let mut unpacker = Unpacker::new(cx, &selection)?;
-    unpacker.add(&input.path, &label, step.strip, &meter)?;
+    let archive = Archive { path: input.path.clone(), label: label.clone() };
+    unpacker.add(&[archive], step.strip, &meter)?;
     note_unused(cx, &selection);
     Ok(vec![unpacker.finish(&label)?])
 }

@@ -47,10 +47,12 @@ pub(crate) fn find_data(archive: &mut impl Read, length: u64) -> Result<Data, St
         let (name, size) = parse(&header).ok_or_else(|| damaged(at, "this is not the header of a member"))?;
         at += HEADER;
         if size > length.saturating_sub(at) {
-            return Err(Fault::Truncated { part: format!("member `{name}`"), at: length.saturating_sub(at) }.into());
+            return Err(
+                Fault::Truncated { part: format!("member `{name}`"), at: length.saturating_sub(at) }.into()
+            );
         }
         match name.as_str() {
-            _ if name.starts_with("data.tar") => return Ok(Data { name, offset: at, size }),
+            _ if number > 0 && name.starts_with("data.tar") => return Ok(Data { name, offset: at, size }),
             "debian-binary" if number == 0 => at += format_version(archive, at, size)?,
             _ if number == 0 => return Err(damaged(at, "the first member is not `debian-binary`").into()),
             _ => skip(archive, size, at)?,
@@ -64,7 +66,7 @@ pub(crate) fn find_data(archive: &mut impl Read, length: u64) -> Result<Data, St
             at += 1;
         }
     }
-    Err(Fault::too_many("a number of members before `data.tar`", limits::MEMBERS).into())
+    Err(Fault::too_many("members before `data.tar`", limits::MEMBERS).into())
 }
 
 /// Reads the content of `debian-binary`, which must be `2.N`.
@@ -102,7 +104,9 @@ fn read(archive: &mut impl Read, buffer: &mut [u8], at: u64) -> Result<(), Stop>
     while filled < buffer.len() {
         match archive.read(&mut buffer[filled..]) {
             Ok(0) => {
-                return Err(Fault::Truncated { part: "the package".to_owned(), at: at + filled as u64 }.into());
+                return Err(
+                    Fault::Truncated { part: "the package".to_owned(), at: at + filled as u64 }.into()
+                );
             }
             Ok(n) => filled += n,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}

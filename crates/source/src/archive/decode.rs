@@ -8,6 +8,7 @@ use std::{
 };
 
 use bootway_exec::Cancel;
+use liblzma::{bufread::XzDecoder, stream::MtStreamBuilder};
 
 use super::{
     fault::{Fault, Stop},
@@ -20,8 +21,8 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// Bytes that are handed over at once.
 const CHUNK: usize = 256 << 10;
 
-/// Chunks that may wait: enough for the decoder never to wait for one slow file.
-const QUEUE: usize = 16;
+/// Chunks that may wait: most packages fit in whole, and are ready when it is their turn.
+const QUEUE: usize = 64;
 
 /// How bytes are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,20 +65,19 @@ pub(crate) fn sniff(start: &[u8]) -> Sniffed {
     known.map_or(Sniffed::Stream(Compression::None), |(_, sniffed)| *sniffed)
 }
 
-/// The decompressed bytes of `input`.
+/// The decompressed bytes of `input`, by up to `jobs` threads where the format has independent blocks.
 ///
 /// # Errors
 ///
 /// If it is compressed in a way that we do not read.
-pub(crate) fn decoder<'a>(mut input: impl BufRead + Send + 'a) -> Result<Box<dyn Read + Send + 'a>, Stop> {
+pub(crate) fn decoder<'a>(
+    mut input: impl BufRead + Send + 'a,
+    jobs: usize,
+) -> Result<Box<dyn Read + Send + 'a>, Stop> {
     Ok(match sniff(input.fill_buf()?) {
         Sniffed::Stream(Compression::None) => Box::new(input),
         Sniffed::Stream(Compression::Gzip) => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
-        Sniffed::Stream(Compression::Xz) => {
-            let flags = liblzma::stream::CONCATENATED;
-            let stream = liblzma::stream::Stream::new_stream_decoder(limits::XZ_MEMORY, flags).map_err(io::Error::from)?;
-            Box::new(liblzma::bufread::XzDecoder::new_stream(input, stream))
-        }
+        Sniffed::Stream(Compression::Xz) => Box::new(XzStreams { decoder: Some(xz(input, jobs)?), jobs }),
         Sniffed::Stream(Compression::Zstd) => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
             decoder.window_log_max(limits::ZSTD_WINDOW)?;
@@ -98,6 +98,48 @@ pub(crate) fn decoder<'a>(mut input: impl BufRead + Send + 'a) -> Result<Box<dyn
             .into());
         }
     })
+}
+
+fn xz<R: BufRead>(input: R, jobs: usize) -> io::Result<XzDecoder<R>> {
+    // No time limit on one call of the library: a call that returns early looks like the end to `XzDecoder`.
+    let stream = MtStreamBuilder::new()
+        .threads(u32::try_from(jobs.clamp(1, 16)).expect("it was just clamped"))
+        .memlimit_threading(limits::XZ_THREADS_MEMORY)
+        .memlimit_stop(limits::XZ_MEMORY)
+        .decoder()?;
+    Ok(XzDecoder::new_stream(input, stream))
+}
+
+/// One xz stream after the other, as in a file that was compressed in pieces and concatenated.
+struct XzStreams<R: BufRead> {
+    decoder: Option<XzDecoder<R>>,
+    jobs: usize,
+}
+
+impl<R: BufRead> Read for XzStreams<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let Some(decoder) = &mut self.decoder else { return Ok(0) };
+            let n = decoder.read(buffer)?;
+            if n > 0 || buffer.is_empty() {
+                return Ok(n);
+            }
+            let mut input = self.decoder.take().expect("it was just used").into_inner();
+            // Streams may be padded with zeros; see section 2.2 of the .xz file format.
+            let zeros = loop {
+                let bytes = input.fill_buf()?;
+                let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+                if zeros < bytes.len() || bytes.is_empty() {
+                    break zeros;
+                }
+                input.consume(zeros);
+            };
+            input.consume(zeros);
+            if !input.fill_buf()?.is_empty() {
+                self.decoder = Some(xz(input, self.jobs)?);
+            }
+        }
+    }
 }
 
 /// What the decoding thread says.
@@ -137,7 +179,6 @@ impl<'a> Decoded<'a> {
     pub(crate) const fn at(&self) -> u64 {
         self.at
     }
-
 
     /// The next bytes, at least one and at most `limit`; empty at the end.
     pub(crate) fn next(&mut self, limit: u64) -> Result<&[u8], Stop> {

@@ -72,7 +72,7 @@ pub enum Fault {
         other: String,
     },
     /// It is too big to be true.
-    #[error("it has {what} of {value}, and {limit} is the limit")]
+    #[error("{what}: {value} is over the limit of {limit}")]
     Limit {
         /// Of what.
         what: &'static str,

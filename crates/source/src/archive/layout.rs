@@ -123,14 +123,23 @@ impl Layout {
         let there = self.nodes.get(&place.path).map(|node| node.kind.clone());
         match (there, &kind) {
             _ if place.path.is_root() && kind != Kind::Directory => {
-                return Err(Fault::Path { path: readable(place.named.as_str()), reason: "is the root and no directory" });
+                return Err(Fault::Path {
+                    path: readable(place.named.as_str()),
+                    reason: "is the root and no directory",
+                });
             }
-            (Some(Kind::Symlink(_)), Kind::Directory) if self.leads_to_directory(&place.path) => return Ok(()),
+            (Some(Kind::Symlink(_)), Kind::Directory) if self.leads_to_directory(&place.path) => {
+                return Ok(());
+            }
             (Some(Kind::Directory), Kind::Symlink(target)) if self.has_children(&place.path) => {
                 self.give_way(place, target)?;
             }
             (Some(Kind::Directory), kind) if *kind != Kind::Directory && self.has_children(&place.path) => {
-                return Err(conflict(&place.named, "would replace a directory that is not empty,", &place.path));
+                return Err(conflict(
+                    &place.named,
+                    "would replace a directory that is not empty,",
+                    &place.path,
+                ));
             }
             _ => {}
         }
@@ -146,7 +155,9 @@ impl Layout {
         };
         let node = at.as_ref().and_then(|at| self.nodes.get(at)).cloned();
         match node {
-            Some(node) if node.kind == Kind::Directory => Err(conflict(&place.named, "is a hard link to the directory", target)),
+            Some(node) if node.kind == Kind::Directory => {
+                Err(conflict(&place.named, "is a hard link to the directory", target))
+            }
             Some(_) if at.as_ref() == Some(&place.path) => Ok(()),
             Some(node) => self.insert(place, node.meta, node.kind, kept),
             None => Err(conflict(&place.named, "is a hard link to what is not there:", target)),
@@ -196,12 +207,16 @@ impl Layout {
         let steps = Steps::new(place.path.parent().unwrap_or_default(), target);
         let (into, _) = self.walk(&place.named, steps)?;
         if into == place.path || is_below(&into, &place.path) {
-            return Err(conflict(&place.named, "is a symbolic link into the directory that it replaces,", &into));
+            return Err(conflict(
+                &place.named,
+                "is a symbolic link into the directory that it replaces,",
+                &into,
+            ));
         }
         let moved: Vec<TreePath> = self.below(&place.path).cloned().collect();
         self.moved += moved.len();
         if self.moved > limits::ENTRIES {
-            return Err(Fault::too_many("a number of entries that links move", limits::ENTRIES));
+            return Err(Fault::too_many("entries that links move", limits::ENTRIES));
         }
         for from in moved {
             let node = self.nodes.remove(&from).expect("its path was just listed");
@@ -235,12 +250,12 @@ impl Layout {
             self.names += target.len();
         }
         if self.names > limits::NAMES {
-            return Err(Fault::too_big("names", self.names as u64, limits::NAMES as u64));
+            return Err(Fault::too_big("all names", self.names as u64, limits::NAMES as u64));
         }
         self.clock += 1;
         self.nodes.insert(path.clone(), Node { meta, kind, kept, clock: self.clock });
         if self.nodes.len() > limits::ENTRIES {
-            return Err(Fault::too_many("a number of entries", limits::ENTRIES));
+            return Err(Fault::too_many("entries", limits::ENTRIES));
         }
         Ok(())
     }

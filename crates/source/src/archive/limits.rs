@@ -32,5 +32,8 @@ pub(crate) const MEMBERS: usize = 16;
 /// Bytes of memory for an xz dictionary; `xz -9` needs 65 MiB.
 pub(crate) const XZ_MEMORY: u64 = 512 << 20;
 
+/// Bytes of memory for the threads that decode one xz file; beyond it there are fewer threads.
+pub(crate) const XZ_THREADS_MEMORY: u64 = 256 << 20;
+
 /// log₂ of the largest zstd window; `zstd --ultra -22 --long=27` needs 27.
 pub(crate) const ZSTD_WINDOW: u32 = 27;

@@ -54,11 +54,15 @@ impl Patterns {
             let place = text.trim_start_matches("./").trim_matches('/');
             for glob in [place.to_owned(), format!("{place}/**")] {
                 let glob = GlobBuilder::new(&glob).literal_separator(true).backslash_escape(true).build();
-                set.add(glob.map_err(|source| InvalidPattern { list, text: text.clone(), source })?);
+                set.add(glob.map_err(|error| InvalidPattern { list, text: text.clone(), error })?);
             }
         }
-        let set = set.build().map_err(|source| InvalidPattern { list, text: texts.join("`, `"), source })?;
-        Ok(Self { matched: texts.iter().map(|_| AtomicBool::new(false)).collect(), texts: texts.to_vec(), set })
+        let set = set.build().map_err(|error| InvalidPattern { list, text: texts.join("`, `"), error })?;
+        Ok(Self {
+            matched: texts.iter().map(|_| AtomicBool::new(false)).collect(),
+            texts: texts.to_vec(),
+            set,
+        })
     }
 
     fn matches(&self, names: [&TreePath; 2]) -> bool {
@@ -79,11 +83,11 @@ impl Patterns {
 
 /// A pattern of `keep` or `drop` cannot be read.
 #[derive(Clone, Debug, Error)]
-#[error("`{text}` in `{list}` is not a pattern: {}", source.kind())]
+#[error("`{text}` in `{list}` is not a pattern: {}", error.kind())]
 pub struct InvalidPattern {
     list: &'static str,
     text: String,
-    source: globset::Error,
+    error: globset::Error,
 }
 
 impl Explain for InvalidPattern {

@@ -68,7 +68,13 @@ pub(crate) fn next(stream: &mut Decoded<'_>) -> Result<Option<Member>, Stop> {
     let mut extensions = Extensions::default();
     loop {
         let mut block = [0; BLOCK as usize];
-        if !stream.fill(&mut block)? {
+        let whole = match stream.fill(&mut block) {
+            Err(Stop::Fault(Fault::Truncated { .. })) if stream.at() < BLOCK => {
+                return Err(stream.damaged(BLOCK, "this is not a tar archive").into());
+            }
+            filled => filled?,
+        };
+        if !whole {
             return Err(stream.truncated().into());
         }
         if block.iter().all(|byte| *byte == 0) {
@@ -111,7 +117,8 @@ fn verify(stream: &Decoded<'_>, header: &Header) -> Result<(), Fault> {
     if header.cksum().ok() == Some(sum) {
         return Ok(());
     }
-    let reason = if stream.at() <= BLOCK { "this is not a tar archive" } else { "the checksum of a header is wrong" };
+    let reason =
+        if stream.at() <= BLOCK { "this is not a tar archive" } else { "the checksum of a header is wrong" };
     Err(stream.damaged(BLOCK, reason))
 }
 
@@ -143,7 +150,9 @@ fn pax(stream: &mut Decoded<'_>, size: u64, into: &mut Extensions) -> Result<(),
         let key = record.key().map_err(|_| damaged("a pax key is not UTF-8"))?;
         let value = record.value_bytes();
         let number = || std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
-        let id = || number().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| damaged("an owner is not a number"));
+        let id = || {
+            number().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| damaged("an owner is not a number"))
+        };
         match key {
             "path" => into.path = Some(value.to_vec()),
             "linkpath" => into.link = Some(value.to_vec()),
@@ -162,7 +171,10 @@ fn pax(stream: &mut Decoded<'_>, size: u64, into: &mut Extensions) -> Result<(),
 }
 
 fn sparse() -> Fault {
-    Fault::Unsupported { what: "a tar archive with sparse files".to_owned(), remedy: "make it without `--sparse`" }
+    Fault::Unsupported {
+        what: "a tar archive with sparse files".to_owned(),
+        remedy: "make it without `--sparse`",
+    }
 }
 
 fn member(
@@ -173,9 +185,12 @@ fn member(
     extensions: Extensions,
 ) -> Result<Member, Stop> {
     let path = utf8(extensions.path.unwrap_or_else(|| header.path_bytes().into_owned()))?;
-    let link = || utf8(extensions.link.unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned()));
+    let link =
+        || utf8(extensions.link.unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned()));
     let number = |what: &str| stream.damaged(BLOCK, format!("the {what} of `{path}` is not a number"));
-    let id = |value: std::io::Result<u64>| value.ok().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| number("owner"));
+    let id = |value: std::io::Result<u64>| {
+        value.ok().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| number("owner"))
+    };
     let device = || {
         let major = header.device_major().ok().flatten();
         major.zip(header.device_minor().ok().flatten()).ok_or_else(|| number("device"))
@@ -196,7 +211,11 @@ fn member(
             return Err(stream.damaged(BLOCK, format!("`{path}` is of the unknown type {byte:#04x}")).into());
         }
     };
-    let mode = header.mode().map_err(|_| number("mode"))?;
+    let mode = match kind {
+        // Linux has no others.
+        MemberKind::Symlink(_) => 0o777,
+        _ => header.mode().map_err(|_| number("mode"))?,
+    };
     Ok(Member {
         size: extensions.size.unwrap_or(size),
         mode: (mode & 0o7777) as u16,
@@ -209,8 +228,10 @@ fn member(
 }
 
 fn utf8(bytes: Vec<u8>) -> Result<String, Fault> {
-    String::from_utf8(bytes)
-        .map_err(|error| Fault::Path { path: readable(&String::from_utf8_lossy(error.as_bytes())), reason: "is not UTF-8" })
+    String::from_utf8(bytes).map_err(|error| Fault::Path {
+        path: readable(&String::from_utf8_lossy(error.as_bytes())),
+        reason: "is not UTF-8",
+    })
 }
 
 /// `path`, cut to what fits into a message.

@@ -1,12 +1,14 @@
 //! Archives to one tree on disk.
 
 use std::{
+    collections::VecDeque,
     io::{BufReader, Read, Seek, SeekFrom, Write},
     os::unix::fs::PermissionsExt as _,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    thread::{self, Scope},
 };
 
 use bootway_exec::{Cx, StepOutput};
@@ -27,6 +29,49 @@ use crate::meter::Meter;
 
 /// Bytes read from an archive at once.
 const BUFFER: usize = 256 << 10;
+
+/// Something to unpack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Archive {
+    /// Where it is.
+    pub(crate) path: Utf8PathBuf,
+    /// What errors call it.
+    pub(crate) label: String,
+}
+
+/// An archive that is being decompressed.
+struct Stream<'a> {
+    decoded: Decoded<'a>,
+    /// Bytes of the archive that were read.
+    consumed: Arc<AtomicU64>,
+    /// Bytes of the archive.
+    length: u64,
+}
+
+impl<'a> Stream<'a> {
+    fn start<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        cx: &'a Cx<'a>,
+        archive: &Archive,
+    ) -> Result<Self, Stop> {
+        let mut file = File::open(&archive.path)?;
+        let length = file.metadata()?.len();
+        let mut start = Vec::new();
+        (&mut file).take(ar::MAGIC.len() as u64).read_to_end(&mut start)?;
+        file.seek(SeekFrom::Start(0))?;
+        let (part, size) = match sniff(&start) {
+            Sniffed::Package => {
+                let data = ar::find_data(&mut file, length)?;
+                (data.name, data.size)
+            }
+            Sniffed::Stream(_) | Sniffed::Unsupported(_) => ("the archive".to_owned(), length),
+        };
+        let consumed = Arc::new(AtomicU64::new(0));
+        let input = Counted { input: file, count: Arc::clone(&consumed) };
+        let input = decoder(BufReader::with_capacity(BUFFER, input.take(size)), cx.jobs)?;
+        Ok(Self { decoded: Decoded::start(scope, input, part, cx.cancel), consumed, length })
+    }
+}
 
 /// A tree that archives are unpacked into, one after the other, later ones over earlier ones.
 ///
@@ -50,41 +95,41 @@ impl<'a> Unpacker<'a> {
         Ok(Self { cx, selection, layout: Layout::default(), contents, size: 0 })
     }
 
-    /// Adds the archive at `path`, without the first `strip` components of its paths.
+    /// Adds `archives`, in order, without the first `strip` components of their paths.
     ///
-    /// Errors call it `label`; `meter` counts the bytes of the archive.
-    pub(crate) fn add(&mut self, path: &Utf8Path, label: &str, strip: u32, meter: &Meter<'_>) -> Result<(), ArchiveError> {
-        self.read(path, strip, meter).map_err(|stop| stop.of(label))
+    /// While one is unpacked, those behind it are already decompressed. `meter` counts the bytes of the archives.
+    pub(crate) fn add(
+        &mut self,
+        archives: &[Archive],
+        strip: u32,
+        meter: &Meter<'_>,
+    ) -> Result<(), ArchiveError> {
+        let cx = self.cx;
+        thread::scope(|scope| {
+            let mut waiting = archives.iter();
+            let mut begun = VecDeque::new();
+            loop {
+                let room = cx.jobs.max(1) + 1 - begun.len();
+                begun.extend(
+                    waiting.by_ref().take(room).map(|archive| (archive, Stream::start(scope, cx, archive))),
+                );
+                let Some((archive, stream)) = begun.pop_front() else { return Ok(()) };
+                let read = stream.and_then(|stream| self.read(stream, strip, meter));
+                read.map_err(|stop| stop.of(&archive.label))?;
+            }
+        })
     }
 
-    fn read(&mut self, path: &Utf8Path, strip: u32, meter: &Meter<'_>) -> Result<(), Stop> {
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
-        let mut start = Vec::new();
-        (&mut file).take(ar::MAGIC.len() as u64).read_to_end(&mut start)?;
-        file.seek(SeekFrom::Start(0))?;
-        let (part, size) = match sniff(&start) {
-            Sniffed::Package => {
-                let data = ar::find_data(&mut file, length)?;
-                (data.name, data.size)
-            }
-            Sniffed::Stream(_) | Sniffed::Unsupported(_) => ("the archive".to_owned(), length),
-        };
-        let consumed = Arc::new(AtomicU64::new(0));
-        let input = Counted { input: file, count: Arc::clone(&consumed) };
-        let input = decoder(BufReader::with_capacity(BUFFER, input.take(size)))?;
-        std::thread::scope(|scope| {
-            let mut stream = Decoded::start(scope, input, part, self.cx.cancel);
-            let mut counted = 0;
-            while let Some(member) = tarball::next(&mut stream)? {
-                self.member(member, strip, &mut stream)?;
-                let now = consumed.load(Ordering::Relaxed);
-                meter.add(now - counted);
-                counted = now;
-            }
-            meter.add(length.saturating_sub(counted));
-            Ok(())
-        })
+    fn read(&mut self, mut stream: Stream<'_>, strip: u32, meter: &Meter<'_>) -> Result<(), Stop> {
+        let mut counted = 0;
+        while let Some(member) = tarball::next(&mut stream.decoded)? {
+            self.member(member, strip, &mut stream.decoded)?;
+            let now = stream.consumed.load(Ordering::Relaxed);
+            meter.add(now - counted);
+            counted = now;
+        }
+        meter.add(stream.length.saturating_sub(counted));
+        Ok(())
     }
 
     fn member(&mut self, member: Member, strip: u32, stream: &mut Decoded<'_>) -> Result<(), Stop> {
@@ -104,12 +149,18 @@ impl<'a> Unpacker<'a> {
             MemberKind::HardLink(target) => {
                 stream.skip(rest)?;
                 let Some(target) = stripped(&target, strip)? else {
-                    return Err(Fault::Path { path: readable(&target), reason: "is a hard link's target and is stripped" }.into());
+                    return Err(Fault::Path {
+                        path: readable(&target),
+                        reason: "is a hard link's target and is stripped",
+                    }
+                    .into());
                 };
                 return Ok(self.layout.link(&place, &target, kept)?);
             }
             MemberKind::Directory => Kind::Directory,
-            MemberKind::Symlink(target) if target.is_empty() || target.len() > limits::TARGET || target.contains('\0') => {
+            MemberKind::Symlink(target)
+                if target.is_empty() || target.len() > limits::TARGET || target.contains('\0') =>
+            {
                 let reason = "is a symbolic link with a target that none can have";
                 return Err(Fault::Path { path: readable(&member.path), reason }.into());
             }
@@ -123,14 +174,20 @@ impl<'a> Unpacker<'a> {
     }
 
     /// Stores the next `size` bytes of `stream`, or passes over them.
-    fn content(&mut self, stream: &mut Decoded<'_>, size: u64, kept: bool, executable: bool) -> Result<Content, Stop> {
+    fn content(
+        &mut self,
+        stream: &mut Decoded<'_>,
+        size: u64,
+        kept: bool,
+        executable: bool,
+    ) -> Result<Content, Stop> {
         if !kept {
             stream.skip(size)?;
             return Ok(self.layout.content(None));
         }
         self.size = self.size.saturating_add(size);
         if self.size > limits::CONTENT {
-            return Err(Fault::too_big("files", self.size, limits::CONTENT).into());
+            return Err(Fault::too_big("all files", self.size, limits::CONTENT).into());
         }
         let path = self.contents.join(self.layout.contents().to_string());
         let mut file = File::create_new(&path)?;
@@ -181,7 +238,8 @@ impl Settle<'_> {
     }
 
     fn directories(&self) -> Result<(), ArchiveError> {
-        let directories = self.manifest.entries.iter().filter(|(_, entry)| entry.kind == EntryKind::Directory);
+        let directories =
+            self.manifest.entries.iter().filter(|(_, entry)| entry.kind == EntryKind::Directory);
         for (path, _) in directories {
             self.check()?;
             let path = self.host(path);

@@ -56,7 +56,8 @@ impl<'a> Index<'a> {
     pub(crate) fn add(&mut self, text: &'a str) -> Result<(), String> {
         for stanza in text.split("\n\n").filter(|stanza| !stanza.trim().is_empty()) {
             let package = Package::parse(stanza)?;
-            let newer = |there: &Package<'_>| version::compare(there.version, package.version) == Ordering::Less;
+            let newer =
+                |there: &Package<'_>| version::compare(there.version, package.version) == Ordering::Less;
             if self.packages.get(package.name).is_none_or(newer) {
                 self.packages.insert(package.name, package);
             }
@@ -102,7 +103,9 @@ impl<'a> Package<'a> {
     fn parse(stanza: &'a str) -> Result<Self, String> {
         let mut package = Self::default();
         for line in stanza.lines() {
-            let Some((key, value)) = line.split_once(':').filter(|_| !line.starts_with([' ', '\t'])) else { continue };
+            let Some((key, value)) = line.split_once(':').filter(|_| !line.starts_with([' ', '\t'])) else {
+                continue;
+            };
             let value = value.trim();
             match key {
                 "Package" => package.name = value,
@@ -134,7 +137,9 @@ impl<'a> Package<'a> {
     /// What it needs: all of the groups, any of each.
     pub(crate) fn needs(&self) -> impl Iterator<Item = Vec<Relation<'a>>> {
         let groups = self.depends.into_iter().flat_map(|field| field.split(','));
-        groups.map(|group| group.split('|').filter_map(Relation::parse).collect()).filter(|group: &Vec<_>| !group.is_empty())
+        groups
+            .map(|group| group.split('|').filter_map(Relation::parse).collect())
+            .filter(|group: &Vec<_>| !group.is_empty())
     }
 
     /// Whether it is what `relation` asks for, by its own name or by what it provides.
@@ -154,19 +159,20 @@ impl<'a> Relation<'a> {
         let text = text.trim();
         let name_end = text.find([' ', '(', ':', '[', '<']).unwrap_or(text.len());
         let name = &text[..name_end];
-        let version = text.split_once('(').and_then(|(_, rest)| rest.split_once(')')).and_then(|(inside, _)| {
-            let inside = inside.trim();
-            let digits = inside.find(|c: char| !"<>=".contains(c))?;
-            let operator = match &inside[..digits] {
-                "<<" => Operator::Less,
-                "<=" | "<" => Operator::AtMost,
-                "=" => Operator::Exactly,
-                ">=" | ">" => Operator::AtLeast,
-                ">>" => Operator::More,
-                _ => return None,
-            };
-            Some((operator, inside[digits..].trim()))
-        });
+        let version =
+            text.split_once('(').and_then(|(_, rest)| rest.split_once(')')).and_then(|(inside, _)| {
+                let inside = inside.trim();
+                let digits = inside.find(|c: char| !"<>=".contains(c))?;
+                let operator = match &inside[..digits] {
+                    "<<" => Operator::Less,
+                    "<=" | "<" => Operator::AtMost,
+                    "=" => Operator::Exactly,
+                    ">=" | ">" => Operator::AtLeast,
+                    ">>" => Operator::More,
+                    _ => return None,
+                };
+                Some((operator, inside[digits..].trim()))
+            });
         (!name.is_empty()).then_some(Self { name, version })
     }
 

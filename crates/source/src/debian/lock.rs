@@ -123,8 +123,10 @@ impl LockFile {
             .debian
             .iter()
             .map(|Resolution { request, date, locked }| {
-                let locked: Vec<String> = locked.iter().map(|locked| format!("        {}", json(locked))).collect();
-                let names: Vec<String> = request.packages.iter().map(|name| format!("        {}", json(name))).collect();
+                let locked: Vec<String> =
+                    locked.iter().map(|locked| format!("        {}", json(locked))).collect();
+                let names: Vec<String> =
+                    request.packages.iter().map(|name| format!("        {}", json(name))).collect();
                 [
                     format!("      \"suite\": {},", json(&request.suite)),
                     format!("      \"arch\": {},", json(&request.arch)),
@@ -138,7 +140,8 @@ impl LockFile {
                 .join("\n")
             })
             .collect();
-        let resolutions: Vec<String> = resolutions.iter().map(|text| format!("    {{\n{text}\n    }}")).collect();
+        let resolutions: Vec<String> =
+            resolutions.iter().map(|text| format!("    {{\n{text}\n    }}")).collect();
         format!("{{\n  \"format\": {FORMAT},\n  \"debian\": [\n{}\n  ]\n}}\n", resolutions.join(",\n"))
     }
 }

@@ -74,14 +74,23 @@ impl Release {
     /// Why this is not the release that `step` asks for, if it is not.
     pub(crate) fn objection(&self, step: &step::Debian) -> Option<String> {
         if step.suite != self.suite && step.suite != self.codename {
-            return Some(format!("it is of suite `{}` (`{}`), not `{}`", self.suite, self.codename, step.suite));
+            return Some(format!(
+                "it is of suite `{}` (`{}`), not `{}`",
+                self.suite, self.codename, step.suite
+            ));
         }
-        let without = |component: &&String| !self.components.iter().any(|there| there.rsplit('/').next() == Some(component));
+        let without = |component: &&String| {
+            !self.components.iter().any(|there| there.rsplit('/').next() == Some(component))
+        };
         if let Some(component) = step.components.iter().find(without) {
             return Some(format!("it has no component `{component}`, only {}", quoted(&self.components)));
         }
         if !self.architectures.contains(&step.arch) {
-            return Some(format!("it has nothing for `{}`, only for {}", step.arch, quoted(&self.architectures)));
+            return Some(format!(
+                "it has nothing for `{}`, only for {}",
+                step.arch,
+                quoted(&self.architectures)
+            ));
         }
         None
     }
@@ -93,7 +102,8 @@ fn quoted(words: &[String]) -> String {
 
 /// `Sat, 11 Jul 2026 09:34:13 UTC` as `20260711T093413Z`.
 fn timestamp(date: &str) -> Option<String> {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let words: Vec<&str> = date.split_whitespace().collect();
     let [_, day, month, year, time, "UTC" | "GMT" | "+0000"] = words[..] else { return None };
     let month = MONTHS.iter().position(|name| *name == month)? + 1;

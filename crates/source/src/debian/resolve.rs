@@ -62,10 +62,14 @@ fn unknown(index: &Index<'_>, name: &str, step: &step::Debian) -> ResolveError {
     let remedy = if virtual_of.is_empty() {
         let nearest = index.names().map(|other| (strsim::jaro_winkler(name, other), other));
         let nearest = nearest.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(alike, _)| *alike >= ALIKE);
-        nearest.map_or_else(|| "look for it at packages.debian.org".to_owned(), |(_, other)| format!("did you mean `{other}`?"))
+        nearest.map_or_else(
+            || "look for it at packages.debian.org".to_owned(),
+            |(_, other)| format!("did you mean `{other}`?"),
+        )
     } else {
         const SHOWN: usize = 5;
-        let names: Vec<String> = virtual_of.iter().take(SHOWN).map(|package| format!("`{}`", package.name)).collect();
+        let names: Vec<String> =
+            virtual_of.iter().take(SHOWN).map(|package| format!("`{}`", package.name)).collect();
         format!("it is provided by {}", names.join(", "))
     };
     let place = format!("{} {} ({})", step.suite, step.components.join(" "), step.arch);

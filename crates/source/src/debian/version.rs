@@ -31,7 +31,8 @@ impl<'a> Parts<'a> {
 fn compare_part(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
     while !a.is_empty() || !b.is_empty() {
-        let (text_a, text_b) = (run(&mut a, |byte| !byte.is_ascii_digit()), run(&mut b, |byte| !byte.is_ascii_digit()));
+        let (text_a, text_b) =
+            (run(&mut a, |byte| !byte.is_ascii_digit()), run(&mut b, |byte| !byte.is_ascii_digit()));
         // `~` sorts before the end, the end before letters, letters before the rest.
         let weights = |text: &[u8]| text.iter().map(|byte| weight(*byte)).chain([0]).collect::<Vec<_>>();
         let order = weights(text_a).cmp(&weights(text_b));
@@ -77,8 +78,23 @@ mod tests {
     #[test]
     fn sorts_as_policy_says() {
         let sorted = [
-            "1~~", "1~~a", "1~", "1", "1-0+b1", "1-1", "1a", "1+", "1.0~rc1-1", "1.0-1~bpo12+1", "1.0-1", "1.0-1.1", "1.2",
-            "1.10", "6.1.0-9", "6.1.0-10", "1:0.1",
+            "1~~",
+            "1~~a",
+            "1~",
+            "1",
+            "1-0+b1",
+            "1-1",
+            "1a",
+            "1+",
+            "1.0~rc1-1",
+            "1.0-1~bpo12+1",
+            "1.0-1",
+            "1.0-1.1",
+            "1.2",
+            "1.10",
+            "6.1.0-9",
+            "6.1.0-10",
+            "1:0.1",
         ];
         for (n, a) in sorted.iter().enumerate() {
             for (m, b) in sorted.iter().enumerate() {
