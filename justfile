@@ -1,0 +1,32 @@
+# Every chore is a `cargo xtask`; these are only shorter to type.
+
+default:
+    @just --list
+
+# Build the demo image and boot it
+image *ARGS:
+    cargo xtask build-image {{ARGS}}
+
+# Run all tests
+test *ARGS:
+    cargo xtask test {{ARGS}}
+
+# Formatting, lints, documentation
+lint:
+    cargo xtask lint
+
+# Everything that CI runs
+ci:
+    cargo xtask ci
+
+# Write the generated documentation
+docs:
+    cargo xtask docs
+
+# Install what is missing
+setup:
+    cargo xtask setup
+
+# Beside other tools, on the same tree
+bench:
+    cargo xtask bench disk
