@@ -28,6 +28,9 @@ impl Drop for ChildFile {
     }
 }
 
+/// Looks at `/proc` before we stop waiting for killed processes; each takes a millisecond or more.
+const PATIENCE: u32 = 1000;
+
 /// Kills every process group that a killed run left behind, by its records in `dir`; returns how many.
 ///
 /// A group is killed only if a process of it is still there that began no earlier than the record says, so that a
@@ -45,6 +48,9 @@ pub fn kill_leftovers(dir: &Utf8Path) -> usize {
             && kill_process_group(pid, Signal::KILL).is_ok()
         {
             killed += 1;
+            // The signal is sent; what holds files is gone a moment later.
+            let gone = (0..PATIENCE).any(|_| !has_member_since(group, began));
+            debug_assert!(gone, "process group {group} survives SIGKILL");
         }
         let _ = fs_err::remove_file(&path); // A second look at it does no harm.
     }
@@ -68,7 +74,9 @@ fn has_member_since(group: u32, began: u64) -> bool {
     let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let field = |pid, number| stat_field(pid, number).and_then(|text| text.parse::<u64>().ok());
     for pid in pids {
-        if field(pid, 5) == Some(u64::from(group)) && field(pid, 22).is_some_and(|start| start >= began) {
+        // A zombie holds nothing.
+        if stat_field(pid, 3).as_deref() != Some("Z")
+            && field(pid, 5) == Some(u64::from(group)) && field(pid, 22).is_some_and(|start| start >= began) {
             return true;
         }
     }

@@ -51,7 +51,7 @@ pub(crate) enum Stdin {
 }
 
 /// Long enough for any tool that is not a build; builds say so themselves.
-const DEFAULT_LIMIT: Duration = Duration::from_secs(600);
+const DEFAULT_LIMIT: Duration = Duration::from_mins(10);
 
 impl Cmd {
     /// Runs `tool` without arguments.

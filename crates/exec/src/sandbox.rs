@@ -67,7 +67,7 @@ impl<'a> Sandbox<'a> {
             env: &self.env,
             secrets: &[],
             limit: None,
-            silent_warn: std::time::Duration::from_secs(60),
+            silent_warn: std::time::Duration::from_mins(1),
             jobs: 2,
         }
     }

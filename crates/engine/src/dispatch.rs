@@ -1,0 +1,54 @@
+//! From an action to the crate that does it: the one exhaustive match.
+
+use bootway_exec::{Cmd, Cx, StepOutput};
+use bootway_plan::{Action, Explain, Failure};
+use bootway_source::DebianFiles;
+use camino::Utf8Path;
+
+use crate::Loaded;
+
+/// Does what `action` says.
+pub(crate) fn run(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<Vec<StepOutput>, Failure> {
+    match action {
+        Action::Command(step) => explain(bootway_sysroot::command(cx, step)),
+        Action::Debian(step) => {
+            let lock = loaded.lock_file();
+            explain(bootway_source::debian(cx, step, &DebianFiles::of_plan(&lock)))
+        }
+        Action::Fetch(step) => explain(bootway_source::fetch(cx, step)),
+        Action::Unpack(step) => explain(bootway_source::unpack(cx, step)),
+        Action::Tree(step) => explain(bootway_image::tree(cx, step)),
+        Action::Initramfs(step) => explain(bootway_image::initramfs(cx, step)),
+        Action::Squashfs(step) => explain(bootway_image::squashfs(cx, step)),
+        Action::Uki(step) => explain(bootway_image::uki(cx, step)),
+        Action::Disk(step) => explain(bootway_image::disk(cx, step)),
+        Action::Inspect(step) => explain(bootway_image::inspect(cx, step)),
+        Action::Vm(step) => explain(bootway_vm::vm(cx, step, loaded.plan.machines())),
+    }
+}
+
+fn explain<T, E: Explain>(result: Result<T, E>) -> Result<T, Failure> {
+    result.map_err(|error| Failure::of(&error))
+}
+
+/// The command lines that `action` would run, without running anything; work that is done in Rust has none.
+pub(crate) fn commands(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<Vec<Cmd>, Failure> {
+    match action {
+        Action::Command(step) => explain(bootway_sysroot::commands(cx, step)),
+        Action::Squashfs(step) => Ok(bootway_image::squashfs_commands(cx, step)),
+        Action::Vm(step) => explain(bootway_vm::preview(cx, step, loaded.plan.machines())),
+        Action::Debian(_)
+        | Action::Fetch(_)
+        | Action::Unpack(_)
+        | Action::Tree(_)
+        | Action::Initramfs(_)
+        | Action::Uki(_)
+        | Action::Disk(_)
+        | Action::Inspect(_) => Ok(Vec::new()),
+    }
+}
+
+/// Whether what is at `path` is what it is said to be.
+pub(crate) fn verify(kind: bootway_plan::ArtifactKind, path: &Utf8Path) -> Result<(), Failure> {
+    explain(bootway_image::verify(kind, path))
+}

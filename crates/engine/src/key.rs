@@ -1,0 +1,75 @@
+//! What a step's outputs depend on, part by part.
+
+use std::collections::BTreeMap;
+
+use bootway_exec::Runner;
+use bootway_plan::{Action, Digest, Step};
+
+use crate::{
+    Loaded,
+    inputs::{self, Gathered},
+    tools::{Versions, tools_of},
+};
+
+/// Changed whenever the same parameters and inputs would make other bytes than before.
+const RECIPE: u32 = 1;
+
+/// Everything that decides what a step makes, by name: two keys that are equal mean the same outputs, and the first
+/// part that differs is the reason why a step runs again.
+pub(crate) type Key = BTreeMap<String, String>;
+
+/// The key of `step` with these inputs.
+pub(crate) fn key_of(
+    step: &Step,
+    loaded: &Loaded,
+    gathered: &Gathered,
+    versions: &mut Versions,
+    runner: &dyn Runner,
+) -> Key {
+    let mut key = Key::new();
+    let json = |value: serde_json::Result<String>| value.expect("parameters are plain data");
+    key.insert("parameters".into(), json(serde_json::to_string(&step.action)));
+    key.insert("epoch".into(), loaded.plan.epoch().to_string());
+    key.insert("bootway".into(), format!("{} recipe {RECIPE}", env!("CARGO_PKG_VERSION")));
+    for (name, value) in &step.env {
+        let secret = loaded.plan.secrets().contains(value);
+        let shown = if secret { Digest::of(value.as_bytes()).to_string() } else { value.clone() };
+        key.insert(format!("env {name}"), shown);
+    }
+    for (source, input) in &gathered.inputs {
+        let (name, digest) = inputs::part(source, input.digest);
+        key.insert(name, digest);
+    }
+    for tool in tools_of(step) {
+        let version = versions.of(tool, runner).unwrap_or_else(|| "not installed".to_owned());
+        key.insert(format!("tool {tool}"), version);
+    }
+    match &step.action {
+        Action::Vm(vm) => {
+            let machines = json(serde_json::to_string(&(vm.machine.as_ref(), loaded.plan.machines())));
+            key.insert("machine".into(), machines);
+        }
+        Action::Debian(debian) => {
+            let lock = loaded.dir.join(debian.lock.clone().unwrap_or_else(|| loaded.lock_file()));
+            let locked = bootway_source::locked(&lock, debian);
+            key.insert(
+                "lock file".into(),
+                match locked {
+                    Ok(Some(digest)) => digest.to_string(),
+                    Ok(None) => "not resolved".to_owned(),
+                    Err(error) => error.to_string(),
+                },
+            );
+        }
+        _ => (),
+    }
+    key
+}
+
+/// The name of the first part that differs, parameters last: they are the longest to read.
+pub(crate) fn first_difference(before: &Key, now: &Key) -> Option<String> {
+    let mut names: Vec<&String> =
+        before.keys().chain(now.keys()).filter(|name| before.get(*name) != now.get(*name)).collect();
+    names.sort_by_key(|name| (name.as_str() == "parameters", !name.starts_with("input ")));
+    names.first().map(|name| (*name).clone())
+}

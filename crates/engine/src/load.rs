@@ -1,0 +1,71 @@
+//! From a file to a plan.
+
+use std::io;
+
+use bootway_plan::{Class, Explain, Failure, Plan, Problems, Spec, Vars, resolve};
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// A plan, and where it came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What will happen.
+    pub plan: Plan,
+    /// How the user names the file; `None` for a plan that is no file.
+    pub file: Option<Utf8PathBuf>,
+    /// The directory that paths in the plan start at.
+    pub dir: Utf8PathBuf,
+}
+
+impl Loaded {
+    /// Reads, checks and orders the plan at `path`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, or everything that is wrong with it.
+    pub fn from_file(path: &Utf8Path, vars: &Vars) -> Result<Self, Failure> {
+        let text = fs_err::read_to_string(path)
+            .map_err(|source| Failure::of(&LoadError::Read { path: path.to_owned(), source }))?;
+        let parent = path.parent().filter(|parent| !parent.as_str().is_empty());
+        let dir = parent.unwrap_or(Utf8Path::new(".")).to_owned();
+        let plan = read(&text, vars).map_err(|problems| Failure::of(&problems.in_file(path.as_str())))?;
+        Ok(Self { plan, file: Some(path.to_owned()), dir })
+    }
+
+    /// Reads, checks and orders the text of a plan whose paths start at `dir`.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it.
+    pub fn from_text(text: &str, dir: &Utf8Path, vars: &Vars) -> Result<Self, Problems> {
+        Ok(Self { plan: read(text, vars)?, file: None, dir: dir.to_owned() })
+    }
+
+    /// The lock file of `debian` steps that name none, from the plan's directory: its file with another ending.
+    pub fn lock_file(&self) -> Utf8PathBuf {
+        let stem = self.file.as_ref().and_then(|file| file.file_name()).unwrap_or(self.plan.name().as_str());
+        let stem = stem.strip_suffix(".toml").unwrap_or(stem);
+        let stem = stem.strip_suffix(".plan").unwrap_or(stem);
+        Utf8PathBuf::from(format!("{stem}.lock"))
+    }
+}
+
+fn read(text: &str, vars: &Vars) -> Result<Plan, Problems> {
+    resolve(&Spec::from_toml(text, vars)?)
+}
+
+/// A plan could not be read.
+#[derive(Debug, thiserror::Error)]
+enum LoadError {
+    #[error("cannot read the plan `{path}`")]
+    Read { path: Utf8PathBuf, source: io::Error },
+}
+
+impl Explain for LoadError {
+    fn class(&self) -> Class {
+        Class::Plan
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("name a plan: `bootway build PLAN.toml`".to_owned())
+    }
+}

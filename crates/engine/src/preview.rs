@@ -1,0 +1,69 @@
+//! The command lines that a plan would run, without running anything.
+
+use bootway_exec::{Cmd, Cx, Input, Inputs, Runner};
+use bootway_plan::{ArtifactKind, Bytes, Digest, Failure, Source, StepId};
+
+use crate::{Loaded, Work, dispatch, inputs::linked};
+
+/// For each step the programs that it would start, in order, with the arguments that they would be given.
+///
+/// A step's command lines depend on its parameters, on paths and on the machine, never on what an earlier step made:
+/// a build starts exactly these, and a test says so. Steps whose work is done in Rust have none.
+///
+/// # Errors
+///
+/// If a step cannot say.
+pub fn preview(
+    loaded: &Loaded,
+    work: &Work,
+    runner: &dyn Runner,
+) -> Result<Vec<(StepId, Vec<Cmd>)>, Failure> {
+    let plan = &loaded.plan;
+    let mut all = Vec::new();
+    for step in plan.steps().filter(|step| step.skipped.is_none()) {
+        let inputs: Inputs = step
+            .action
+            .inputs()
+            .into_iter()
+            .zip(1..)
+            .map(|(source, number)| {
+                let path = match (&source, source.inside()) {
+                    (_, Some(_)) => linked(work, &step.id, number),
+                    (Source::Path { path, .. }, None) => loaded.dir.join(path),
+                    (Source::Output { of, .. }, None) => {
+                        let other = plan.step(of.step.as_str());
+                        let outputs = other.map(|it| it.action.outputs()).unwrap_or_default();
+                        let name =
+                            of.output.clone().or_else(|| outputs.first().map(|(name, _)| name.clone()));
+                        let file = other.zip(name).map(|(other, name)| other.action.file_name(&name));
+                        work.out(&of.step).join(file.unwrap_or_default())
+                    }
+                };
+                let made = source.output().is_some() && source.inside().is_none();
+                let kind = if source.inside().is_some() { ArtifactKind::File } else { ArtifactKind::Tree };
+                (source, Input { path, kind, digest: Digest::of(&[]), size: Bytes::new(0), made })
+            })
+            .collect();
+        let cancel = bootway_exec::Cancel::default();
+        let cx = Cx {
+            runner,
+            emit: &|_| (),
+            cancel: &cancel,
+            scratch: &work.scratch(&step.id),
+            out: &work.partial(&step.id),
+            plan_dir: &loaded.dir,
+            cache: work.cache(),
+            inputs: &inputs,
+            epoch: plan.epoch(),
+            env: &step.env,
+            secrets: plan.secrets(),
+            limit: None,
+            silent_warn: std::time::Duration::MAX,
+            jobs: 1,
+        };
+        let commands = dispatch::commands(&cx, &step.action, loaded)
+            .map_err(|failure| failure.because(format!("step `{}` cannot be previewed", step.id)))?;
+        all.push((step.id.clone(), commands));
+    }
+    Ok(all)
+}

@@ -1,0 +1,303 @@
+//! One step: is it done already, and if not, do it, look at what it made, and put that in place.
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bootway_exec::{Cancel, Cx, StepOutput};
+use bootway_plan::{Artifact, Class, EventKind, Failure, Step, StepId, Verdict};
+use camino::Utf8Path;
+
+use crate::{
+    StepEnd, Work, dispatch,
+    doctor::{unmet, without_kvm},
+    inputs::{Gathered, Made, gather, link},
+    key::{Key, key_of},
+    schedule::{Schedule, skip},
+    stamp::{Stamp, artifact},
+    work::remove_all,
+};
+
+/// A running step as others see it.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    cancel: Cancel,
+    begun: Instant,
+    limit: Option<Duration>,
+    warn: Duration,
+    heard: Mutex<Heard>,
+    checks_passed: AtomicU32,
+    over: std::sync::atomic::AtomicBool,
+}
+
+#[derive(Debug)]
+struct Heard {
+    at: Instant,
+    warned: Instant,
+    last: Option<String>,
+}
+
+/// How long a step may be silent unless it says otherwise.
+const SILENT_WARN: Duration = Duration::from_mins(1);
+
+impl Watch {
+    pub(crate) fn new(run: &Schedule<'_>, step: &Step, now: Instant) -> Self {
+        Self {
+            cancel: run.machine.cancel.child(),
+            begun: now,
+            limit: step.common.limit.map(bootway_plan::Millis::duration),
+            warn: step.common.silent_warn.map_or(SILENT_WARN, bootway_plan::Millis::duration),
+            heard: Mutex::new(Heard { at: now, warned: now, last: None }),
+            checks_passed: AtomicU32::new(0),
+            over: false.into(),
+        }
+    }
+
+    fn hear(&self, kind: &EventKind) {
+        let mut heard = self.heard.lock().expect("nobody panics with it");
+        let now = Instant::now();
+        heard.warned = now;
+        match kind {
+            EventKind::Heartbeat { .. } => return,
+            EventKind::Line { text, .. } => heard.last = Some(text.clone()),
+            EventKind::Check { verdict: Verdict::Passed, .. } => {
+                self.checks_passed.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => (),
+        }
+        heard.at = now;
+    }
+
+    /// How long it runs, how long it has been silent and its last line, if a heartbeat is due.
+    pub(crate) fn silence(&self) -> Option<(Duration, Duration, Option<String>)> {
+        let mut heard = self.heard.lock().expect("nobody panics with it");
+        if heard.warned.elapsed() < self.warn {
+            return None;
+        }
+        heard.warned = Instant::now();
+        Some((self.begun.elapsed(), heard.at.elapsed(), heard.last.clone()))
+    }
+
+    /// Stops the step if it has run for longer than it may.
+    pub(crate) fn check_limit(&self) {
+        if self.limit.is_some_and(|limit| self.begun.elapsed() > limit) {
+            self.over.store(true, Ordering::Relaxed);
+            self.cancel.cancel();
+        }
+    }
+}
+
+/// Does `step`, if it is not done already.
+pub(crate) fn run_step(run: &Schedule<'_>, step: &Step, made: &Made, watch: &Watch) -> StepEnd {
+    let emit = |kind: EventKind| {
+        watch.hear(&kind);
+        (run.say)(Some(&step.id), kind);
+    };
+    emit(EventKind::Started);
+    let work = run.machine.session.work();
+    if let Some(reason) = unmet(&step.common.requires, run.loaded, work) {
+        return skip(run, step, reason);
+    }
+    let end = try_step(run, step, made, watch, &emit);
+    match end {
+        Ok(end) => {
+            match end {
+                StepEnd::Cached(_) => emit(EventKind::Cached),
+                StepEnd::Done(_) => emit(EventKind::Finished),
+                StepEnd::Skipped(_) | StepEnd::Failed(_) => (), // Said where it was decided.
+            }
+            end
+        }
+        Err(failure) => {
+            emit(EventKind::Failed(failure.clone()));
+            StepEnd::Failed(failure)
+        }
+    }
+}
+
+fn try_step(
+    run: &Schedule<'_>,
+    step: &Step,
+    made: &Made,
+    watch: &Watch,
+    emit: &(dyn Fn(EventKind) + Sync),
+) -> Result<StepEnd, Failure> {
+    let work = run.machine.session.work();
+    let gathered = gather(step, run.loaded, work, run.digests, made)?;
+    let key = current_key(run, step, &gathered);
+    let selected = run.options.selection.steps.is_empty()
+        || run.options.selection.steps.iter().any(|it| step.id == **it);
+    if !(run.options.fresh && selected)
+        && let Some(artifacts) = cached(run, step, &key)
+    {
+        return Ok(StepEnd::Cached(artifacts));
+    }
+    let attempts = u32::from(step.common.retry) + 1;
+    for attempt in 1..=attempts {
+        watch.checks_passed.store(0, Ordering::Relaxed);
+        let result = attempt_step(run, step, &gathered, made, watch, emit);
+        match result {
+            Ok(Attempt::Skipped(reason)) => return Ok(skip(run, step, reason)),
+            Ok(Attempt::Made(outputs)) => {
+                return place(run, step, &gathered, &outputs, watch, emit).map(StepEnd::Done);
+            }
+            Err(failure) if attempt < attempts && failure.class != Class::Cancelled => {
+                let cause = failure.chain.last().cloned().unwrap_or_default();
+                emit(EventKind::Note { text: format!("attempt {attempt} of {attempts} failed: {cause}") });
+            }
+            Err(failure) => {
+                keep_for_a_look(work, &step.id, emit);
+                return Err(failure.because(format!("step `{}` failed", step.id)));
+            }
+        }
+    }
+    unreachable!("there is at least one attempt, and the last one returns")
+}
+
+/// What came of an attempt that did not fail.
+enum Attempt {
+    Made(Vec<StepOutput>),
+    Skipped(String),
+}
+
+fn current_key(run: &Schedule<'_>, step: &Step, gathered: &Gathered) -> Key {
+    let mut versions = run.versions.lock().expect("no step panics");
+    key_of(step, run.loaded, gathered, &mut versions, run.machine.runner)
+}
+
+/// What an earlier run made, if it is still good.
+fn cached(run: &Schedule<'_>, step: &Step, key: &Key) -> Option<Vec<Artifact>> {
+    if step.action.is_effect() {
+        return None;
+    }
+    let dir = run.machine.session.work().out(&step.id);
+    let stamp = Stamp::read(&dir)?;
+    (stamp.key == *key && stamp.verify(&dir, run.digests).is_ok()).then(|| stamp.artifacts_in(&dir))
+}
+
+fn attempt_step(
+    run: &Schedule<'_>,
+    step: &Step,
+    gathered: &Gathered,
+    made: &Made,
+    watch: &Watch,
+    emit: &(dyn Fn(EventKind) + Sync),
+) -> Result<Attempt, Failure> {
+    let work = run.machine.session.work();
+    let (scratch, partial) = (work.scratch(&step.id), work.partial(&step.id));
+    for dir in [&scratch, &partial] {
+        let made = remove_all(dir).and_then(|()| fs_err::create_dir_all(dir));
+        made.map_err(|error| io_failure("cannot make a directory for the step", &error))?;
+    }
+    link(step, run.loaded, work, gathered, made)?;
+    let cx = Cx {
+        runner: run.machine.runner,
+        emit,
+        cancel: &watch.cancel,
+        scratch: &scratch,
+        out: &partial,
+        plan_dir: &run.loaded.dir,
+        cache: work.cache(),
+        inputs: &gathered.inputs,
+        epoch: run.loaded.plan.epoch(),
+        env: &step.env,
+        secrets: run.loaded.plan.secrets(),
+        limit: watch.limit,
+        silent_warn: watch.warn,
+        jobs: run.options.jobs,
+    };
+    if let Some(reason) = without_kvm(&cx, &step.common.requires) {
+        return Ok(Attempt::Skipped(reason));
+    }
+    let outputs =
+        dispatch::run(&cx, &step.action, run.loaded).map_err(|failure| over_limit(failure, watch))?;
+    for output in &outputs {
+        dispatch::verify(output.kind, &output.path).map_err(|failure| {
+            failure.because(format!("output `{}` is not a good {}", output.name, output.kind))
+        })?;
+    }
+    Ok(Attempt::Made(outputs))
+}
+
+/// A step that was stopped because its time was up did not ask to be cancelled.
+fn over_limit(failure: Failure, watch: &Watch) -> Failure {
+    match watch.limit {
+        Some(limit) if failure.class == Class::Cancelled && watch.over.load(Ordering::Relaxed) => {
+            let limit = bootway_plan::Millis::new(limit.as_millis() as u64);
+            Failure::new(Class::Step, format!("it was still running after its limit of {limit}"))
+                .hint("raise the step's `limit`, or find out why it takes so long")
+        }
+        _ => failure,
+    }
+}
+
+/// Digests the outputs, writes the stamp, and renames the directory into place.
+fn place(
+    run: &Schedule<'_>,
+    step: &Step,
+    gathered: &Gathered,
+    outputs: &[StepOutput],
+    watch: &Watch,
+    emit: &(dyn Fn(EventKind) + Sync),
+) -> Result<Vec<Artifact>, Failure> {
+    let work = run.machine.session.work();
+    let (partial, out) = (work.partial(&step.id), work.out(&step.id));
+    let failed = |error: std::io::Error| io_failure("cannot put the outputs in place", &error);
+    let mut artifacts = Vec::new();
+    for (name, kind) in step.action.outputs() {
+        if !outputs.iter().any(|output| output.name == name) {
+            return Err(Failure::new(Class::Bug, format!("step `{}` made no `{name}`", step.id)));
+        }
+        artifacts.push(
+            artifact(&name, kind, &partial, &step.action.file_name(&name), run.digests).map_err(failed)?,
+        );
+    }
+    let stamp = Stamp {
+        format: 1,
+        // Once more: a lock file that was resolved by this step is part of it.
+        key: current_key(run, step, gathered),
+        artifacts,
+        checks_passed: watch.checks_passed.load(Ordering::Relaxed),
+    };
+    stamp.write(&partial, &gathered.listings).map_err(failed)?;
+    remove_all(&out).and_then(|()| fs_err::rename(&partial, &out)).map_err(failed)?;
+    let scratch = remove_all(work.scratch(&step.id)).and_then(|()| remove_all(failed_dir(work, &step.id)));
+    scratch.map_err(failed)?;
+    let artifacts = stamp.artifacts_in(&out);
+    for artifact in &artifacts {
+        emit(EventKind::Made(artifact.clone()));
+    }
+    Ok(artifacts)
+}
+
+fn failed_dir(work: &Work, step: &StepId) -> camino::Utf8PathBuf {
+    work.root().join("failed").join(step.as_str())
+}
+
+/// Moves what a failed step worked with to where a person can look at it.
+fn keep_for_a_look(work: &Work, step: &StepId, emit: &(dyn Fn(EventKind) + Sync)) {
+    let kept = failed_dir(work, step);
+    let scratch = work.scratch(step);
+    let is_empty = |dir: &Utf8Path| fs_err::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none());
+    // Neither may hide the failure itself.
+    let _ = remove_all(work.partial(step));
+    if is_empty(&scratch) || !scratch.exists() {
+        let _ = remove_all(&scratch);
+        return;
+    }
+    let parent = kept.parent().unwrap_or(work.root());
+    let moved = remove_all(&kept)
+        .and_then(|()| fs_err::create_dir_all(parent))
+        .and_then(|()| fs_err::rename(&scratch, &kept));
+    if moved.is_ok() {
+        emit(EventKind::Note { text: format!("what the step worked with is kept in {kept}") });
+    }
+}
+
+fn io_failure(what: &str, error: &std::io::Error) -> Failure {
+    Failure { class: Class::Environment, chain: vec![what.to_owned(), error.to_string()], hint: None }
+}

@@ -1,0 +1,198 @@
+//! The directory of a plan's runs, and the right to use it.
+//!
+//! ```text
+//! .bootway/NAME/
+//!   out/STEP/      outputs and stamp.json, whole or absent
+//!   scratch/STEP/  what a step works with; empty between runs
+//!   runs/UTC/      events.jsonl and the reports
+//!   children/      process groups that run now
+//!   cache/         files by content; digests of files that have not changed
+//!   lock           pid of the run that holds the directory
+//! ```
+
+use std::{fs::TryLockError, io};
+
+use bootway_exec::kill_leftovers;
+use bootway_plan::{Class, Explain, Failure, StepId};
+use camino::{Utf8Path, Utf8PathBuf};
+use thiserror::Error;
+
+/// The directory of a plan's runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    root: Utf8PathBuf,
+    cache: Utf8PathBuf,
+}
+
+impl Work {
+    /// At `root`, `.bootway/NAME` beside the plan as a rule.
+    pub fn new(root: impl Into<Utf8PathBuf>) -> Self {
+        let root = root.into();
+        Self { cache: root.join("cache"), root }
+    }
+
+    /// With a cache that other plans share.
+    #[must_use]
+    pub fn with_cache(mut self, cache: impl Into<Utf8PathBuf>) -> Self {
+        self.cache = cache.into();
+        self
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    /// Files by content.
+    pub fn cache(&self) -> &Utf8Path {
+        &self.cache
+    }
+
+    /// Where the outputs of a step are.
+    pub fn out(&self, step: &StepId) -> Utf8PathBuf {
+        self.root.join("out").join(step.as_str())
+    }
+
+    /// Where a step writes its outputs before they are whole.
+    pub(crate) fn partial(&self, step: &StepId) -> Utf8PathBuf {
+        self.root.join("out").join(format!(".partial-{step}"))
+    }
+
+    /// What a step works with.
+    pub(crate) fn scratch(&self, step: &StepId) -> Utf8PathBuf {
+        self.root.join("scratch").join(step.as_str())
+    }
+
+    /// Where running process groups are recorded.
+    pub fn children(&self) -> Utf8PathBuf {
+        self.root.join("children")
+    }
+
+    /// Where runs are recorded.
+    pub fn runs(&self) -> Utf8PathBuf {
+        self.root.join("runs")
+    }
+
+    /// One line for each run.
+    pub fn ledger(&self) -> Utf8PathBuf {
+        self.root.join("ledger.jsonl")
+    }
+
+    /// Takes the directory for a run, and clears away what a killed run left in it.
+    ///
+    /// # Errors
+    ///
+    /// If another run holds it, or it cannot be written.
+    pub fn open(self) -> Result<Session, Failure> {
+        self.take().map_err(|error| Failure::of(&error))
+    }
+
+    fn take(self) -> Result<Session, WorkError> {
+        let failed = |source| WorkError::Io { root: self.root.clone(), source };
+        fs_err::create_dir_all(&self.root).map_err(failed)?;
+        let dir = fs_err::File::open(&self.root).map_err(failed)?.into_parts().0;
+        let pid_file = self.root.join("lock");
+        match dir.try_lock() {
+            Ok(()) => (),
+            Err(TryLockError::WouldBlock) => {
+                let pid = fs_err::read_to_string(&pid_file).unwrap_or_default();
+                return Err(WorkError::Held { root: self.root.clone(), pid: pid.trim().to_owned() });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        fs_err::write(&pid_file, format!("{}\n", std::process::id())).map_err(failed)?;
+        let session = Session { work: self, _dir: dir };
+        let work = &session.work;
+        kill_leftovers(&work.children());
+        let failed = |source| WorkError::Io { root: work.root.clone(), source };
+        for dir in [work.root.join("out"), work.root.join("scratch"), work.children(), work.runs()] {
+            fs_err::create_dir_all(dir).map_err(failed)?;
+        }
+        fs_err::create_dir_all(&work.cache).map_err(failed)?;
+        work.sweep().map_err(failed)?;
+        Ok(session)
+    }
+
+    /// Removes everything that is not whole.
+    fn sweep(&self) -> io::Result<()> {
+        for entry in fs_err::read_dir(self.root.join("out"))? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(".partial-") {
+                remove_all(&entry.path())?;
+            }
+        }
+        for entry in fs_err::read_dir(self.root.join("scratch"))? {
+            remove_all(&entry?.path())?;
+        }
+        for entry in fs_err::read_dir(&self.cache)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(".partial-") {
+                remove_all(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes a file or directory, if it is there.
+pub(crate) fn remove_all(path: impl AsRef<std::path::Path>) -> io::Result<()> {
+    let path = path.as_ref();
+    let removed = match fs_err::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => fs_err::remove_dir_all(path),
+        Ok(_) => fs_err::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// A work directory that this process holds until this is dropped.
+#[derive(Debug)]
+pub struct Session {
+    work: Work,
+    _dir: std::fs::File,
+}
+
+impl Session {
+    /// The directory that is held.
+    pub const fn work(&self) -> &Work {
+        &self.work
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // The lock itself goes with the file descriptor; the pid is only for people.
+        let _ = fs_err::remove_file(self.work.root.join("lock"));
+        let _ = fs_err::remove_dir(self.work.children());
+        let _ = fs_err::remove_dir_all(self.work.root.join("scratch"));
+    }
+}
+
+/// The work directory cannot be used.
+#[derive(Debug, Error)]
+enum WorkError {
+    /// Another run holds it.
+    #[error("another run (pid {pid}) holds `{root}`")]
+    Held { root: Utf8PathBuf, pid: String },
+    /// It cannot be written.
+    #[error("cannot use `{root}` as work directory")]
+    Io { root: Utf8PathBuf, source: io::Error },
+}
+
+impl Explain for WorkError {
+    fn class(&self) -> Class {
+        Class::Environment
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Held { pid, .. } => {
+                format!("wait for it, stop it with `kill {pid}`, or use another directory: `--work DIR`")
+            }
+            Self::Io { .. } => "use another directory: `--work DIR`".to_owned(),
+        })
+    }
+}
