@@ -1,3 +1,5 @@
+# Parsed, not yet evaluated against nixpkgs: report what does not work.
+#
 # The package, and a shell with every tool that the tests need. Use it from the root of the repository:
 #
 #     nix develop ./nix        then `cargo xtask test`
