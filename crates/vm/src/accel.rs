@@ -89,10 +89,12 @@ pub fn probe(cx: &Cx<'_>) -> Result<AccelProbe, RunError> {
 fn why_not() -> Option<String> {
     match fs_err::OpenOptions::new().read(true).write(true).open("/dev/kvm") {
         Ok(_) => None,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some("this host has no /dev/kvm".to_owned()),
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            Some("this user may not open /dev/kvm: `sudo usermod -aG kvm $USER`, then log in again".to_owned())
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Some("this host has no /dev/kvm".to_owned())
         }
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Some(
+            "this user may not open /dev/kvm: `sudo usermod -aG kvm $USER`, then log in again".to_owned(),
+        ),
         Err(error) => Some(error.to_string()),
     }
 }
@@ -126,7 +128,11 @@ fn command(accel: AccelKind, scratch: &Utf8Path) -> Cmd {
 }
 
 /// What the end of the probe, and the first line that it printed, say about `accel`.
-fn judge<T>(accel: AccelKind, ended: Result<T, RunError>, said: Option<String>) -> Result<AccelProbe, RunError> {
+fn judge<T>(
+    accel: AccelKind,
+    ended: Result<T, RunError>,
+    said: Option<String>,
+) -> Result<AccelProbe, RunError> {
     let said = said.map_or_else(String::new, |said| format!(": {said}"));
     match ended {
         Err(RunError::Failed { exit: Exit::Code(rom::EXIT_CODE), .. }) => {
@@ -155,7 +161,7 @@ mod tests {
     fn the_rom_is_right() {
         let runner = SystemRunner::default();
         let sandbox = Sandbox::new(&runner);
-        let cmd = command(AccelKind::Tcg, sandbox.cx().scratch).limit(Duration::from_secs(120));
+        let cmd = command(AccelKind::Tcg, sandbox.cx().scratch).limit(Duration::from_mins(2));
         fs_err::write(sandbox.cx().scratch.join(ROM), rom::image()).unwrap();
         let ended = run(&sandbox.cx(), &cmd);
         let Err(RunError::Failed { exit: Exit::Code(code), .. }) = ended else {
@@ -182,13 +188,16 @@ mod tests {
         let scripted = |reply| {
             let runner = ScriptedRunner::default().on(Tool::QemuX86, reply);
             let sandbox = Sandbox::new(&runner);
-            boot(&sandbox.cx(), AccelKind::Kvm).map_or_else(|error| error.to_string(), |probe| probe.to_string())
+            boot(&sandbox.cx(), AccelKind::Kvm)
+                .map_or_else(|error| error.to_string(), |probe| probe.to_string())
         };
         let works = scripted(Reply::exits(rom::EXIT_CODE).stdout("ok\n"));
-        let aborts = scripted(Reply::killed().stderr("error: failed to set MSR 0x10a to 0x69\nqemu: assertion\n"));
+        let aborts =
+            scripted(Reply::killed().stderr("error: failed to set MSR 0x10a to 0x69\nqemu: assertion\n"));
         let says_ok = scripted(Reply::exits(0).stdout("ok\n"));
         let missing = scripted(Reply::missing());
-        let slow = judge::<()>(AccelKind::Kvm, Err(RunError::TimedOut { cmd: String::new(), limit: LIMIT }), None);
+        let slow =
+            judge::<()>(AccelKind::Kvm, Err(RunError::TimedOut { cmd: String::new(), limit: LIMIT }), None);
         let slow = slow.unwrap().to_string();
         insta::assert_snapshot!([works, aborts, says_ok, missing, slow].join("\n"), @"
         KVM: KVM was probed and works

@@ -47,7 +47,12 @@ pub fn vm(cx: &Cx<'_>, step: &step::Vm, machines: &Machines) -> Result<Vec<StepO
     result.map(|()| Vec::new())
 }
 
-fn boot(cx: &Cx<'_>, step: &step::Vm, machines: &Machines, decided: &mut Vec<Verdict>) -> Result<(), VmError> {
+fn boot(
+    cx: &Cx<'_>,
+    step: &step::Vm,
+    machines: &Machines,
+    decided: &mut Vec<Verdict>,
+) -> Result<(), VmError> {
     let machine = Machine::resolve(step.machine.as_ref(), machines, step.boot)?;
     let checks = step.checks.iter().map(ready).collect::<Result<Vec<_>, _>>().map_err(VmError::Check)?;
     let media = media(cx, step)?;
@@ -77,7 +82,7 @@ fn decide(
     decided: &mut Vec<Verdict>,
 ) -> Result<(), VmError> {
     let total = Some(checks.len() as u64);
-    let mut first_bad: Option<(String, String)> = None;
+    let (mut first_bad, mut stopped) = (None, None);
     for check in checks {
         (cx.emit)(EventKind::Progress { done: decided.len() as u64, total, unit: Unit::Items });
         let began = Instant::now();
@@ -96,6 +101,7 @@ fn decide(
             first_bad = Some((check.name.clone(), decision.detail.unwrap_or_default()));
         }
         if decision.verdict == Verdict::TimedOut {
+            stopped = Some(check.name.clone());
             break;
         }
     }
@@ -104,7 +110,7 @@ fn decide(
         return Ok(());
     };
     let passed = decided.iter().filter(|verdict| **verdict == Verdict::Passed).count();
-    Err(VmError::Failed { name, detail, more: checks.len() - passed - 1 })
+    Err(VmError::Failed { name, detail, more: checks.len() - passed - 1, stopped })
 }
 
 /// What a check's end says about the image: nothing, if the machine is what failed.
@@ -127,7 +133,7 @@ fn tell_undecided(cx: &Cx<'_>, step: &step::Vm, decided: usize, error: &VmError)
             name: check.name.clone(),
             verdict: Verdict::NotRun,
             after_ms: 0,
-            detail: Some(error.to_string()),
+            detail: Some(error.reason()),
         });
     }
 }
@@ -138,7 +144,12 @@ fn ready(check: &step::Check) -> Result<Ready, String> {
     let matches = pattern.map(regex_lite::Regex::new).transpose().map_err(|error| {
         format!("`matches` of check `{}` is not a regular expression: {error}", check.name)
     })?;
-    Ok(Ready { name: check.name.clone(), kind, matches, within: check.within.map(bootway_plan::Millis::duration) })
+    Ok(Ready {
+        name: check.name.clone(),
+        kind,
+        matches,
+        within: check.within.map(bootway_plan::Millis::duration),
+    })
 }
 
 pub(crate) fn media(cx: &Cx<'_>, step: &step::Vm) -> Result<Media, VmError> {

@@ -12,7 +12,7 @@ use crate::{
     Machine, Media, VmError,
     boot::{Ready, brief, seconds},
     guest::{Guest, Turn},
-    shell::{Encoding, Ended, Frame, Next, Session, ask_init, marker, typed},
+    shell::{Encoding, Ended, Frame, INTERRUPT, Next, Session, ask_init, marker, typed},
     watcher::Expect,
 };
 
@@ -29,6 +29,8 @@ pub(crate) struct Checks<'a> {
     unread: Vec<u8>,
     /// Since power-on or reset.
     began: Instant,
+    /// Nothing was printed since a reset.
+    silent: bool,
     counter: u32,
 }
 
@@ -42,7 +44,7 @@ pub(crate) struct Decision {
 /// Text that no check has looked at is kept up to this; a guest that talks for ever does not fill the memory.
 const UNREAD_LIMIT: usize = 4 << 20;
 
-/// A guest that was switched off is followed by QEMU, which has little left to do.
+/// QEMU has little left to do for a guest that was switched off, and a command for one that was interrupted.
 const EXIT_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Decision {
@@ -60,6 +62,7 @@ impl<'a> Checks<'a> {
             machine,
             media,
             session: Session::new(&machine.login, 1),
+            silent: false,
             shell: None,
             unread: Vec::new(),
             counter: 1,
@@ -91,8 +94,13 @@ impl<'a> Checks<'a> {
 
     /// Waits a moment, and sees to what concerns every check.
     fn turn(&mut self) -> Result<Turn, VmError> {
-        let turn = self.guest.turn()?;
+        let mut turn = self.guest.turn()?;
+        self.silent &= turn.text.is_empty();
+        if self.silent {
+            turn.reset = None; // Linux tries one way after the other, and two may work at once.
+        }
         if turn.reset.is_some() {
+            self.silent = true;
             self.guest.flush();
             self.counter += 1;
             self.session = Session::new(&self.machine.login, self.counter);
@@ -141,7 +149,11 @@ impl<'a> Checks<'a> {
                 return Ok(Decision { verdict: Verdict::Passed, detail: None });
             }
             if began.elapsed() >= limit {
-                let detail = format!("`{text}` was not on the console within {}{}", seconds(limit), self.guest.words());
+                let detail = format!(
+                    "`{text}` was not on the console within {}{}",
+                    seconds(limit),
+                    self.guest.words()
+                );
                 return Ok(Decision::new(Verdict::TimedOut, detail));
             }
             self.watch()?;
@@ -150,7 +162,11 @@ impl<'a> Checks<'a> {
 
     /// Waits for a shell that answers.
     fn shell(&mut self) -> Result<Encoding, VmError> {
-        let limit = self.machine.limits.boot.duration();
+        self.shell_within(self.machine.limits.boot.duration())
+    }
+
+    /// The same, within `limit` since the machine was switched on or reset.
+    fn shell_within(&mut self, limit: Duration) -> Result<Encoding, VmError> {
         loop {
             if let Some(encoding) = self.shell {
                 return Ok(encoding);
@@ -168,27 +184,30 @@ impl<'a> Checks<'a> {
                 }
             }
             if self.began.elapsed() >= limit {
-                return Err(VmError::NoShell { waited: limit, words: self.guest.words(), hint: self.no_shell_hint() });
+                return Err(VmError::NoShell {
+                    waited: limit,
+                    words: self.guest.words(),
+                    hint: self.no_shell_hint().to_owned(),
+                });
             }
             self.watch()?;
         }
     }
 
-    fn no_shell_hint(&self) -> Option<String> {
+    fn no_shell_hint(&self) -> &'static str {
         let words = self.guest.words();
-        let silent = words.line.is_none();
-        let has_console = self.media.cmdline.as_ref().is_some_and(|cmdline| cmdline.contains("console=ttyS0"));
-        if self.media.kernel.is_some() && silent && !has_console {
-            return Some("add `console=ttyS0` to the step's `cmdline`, so that the kernel uses the serial console".to_owned());
+        let has_console =
+            self.media.cmdline.as_ref().is_some_and(|cmdline| cmdline.contains("console=ttyS0"));
+        match words.line {
+            None if self.media.kernel.is_some() && !has_console => {
+                "add `console=ttyS0` to the step's `cmdline`, so that the kernel uses the serial console"
+            }
+            None => "the kernel's command line needs `console=ttyS0`, and the image something that boots",
+            Some(line) if self.machine.login.prompt.is_none() && line.trim_end().ends_with("login:") => {
+                "the guest asks who logs in: add `login = { prompt = \"login:\" }` to the machine"
+            }
+            Some(_) => "if it only needs more time, raise `boot` in the machine's `limits`",
         }
-        if silent {
-            return Some("the kernel's command line needs `console=ttyS0`, and the image something that boots".to_owned());
-        }
-        let line = words.line.unwrap_or_default();
-        if self.machine.login.prompt.is_none() && line.trim_end().ends_with("login:") {
-            return Some("the guest asks who logs in: add `login = { prompt = \"login:\" }` to the machine".to_owned());
-        }
-        Some("if it only needs more time, raise `boot` in the machine's `limits`".to_owned())
     }
 
     fn run(&mut self, run: &RunCheck, check: &Ready) -> Result<Decision, VmError> {
@@ -198,10 +217,28 @@ impl<'a> Checks<'a> {
         self.counter += 1;
         let marker = marker(self.counter, &run.command);
         let mut frame = Frame::new(&marker, encoding);
-        let prompt = self.guest.take_prompt();
-        self.guest.tell_only(format!("{prompt}{}", run.command));
-        self.guest.type_text(&typed(&run.command, &marker, encoding));
-        loop {
+        self.guest.say(&self.machine.login.shell, &run.command, &typed(&run.command, &marker, encoding));
+        if let Some(ended) = self.follow(&mut frame, began, limit)? {
+            return Ok(judge(run, check, ended));
+        }
+        // What it printed is in the guest's buffers.
+        self.guest.type_text(INTERRUPT);
+        self.follow(&mut frame, Instant::now(), EXIT_PATIENCE)?;
+        let last =
+            frame.last_line().map_or_else(|| "nothing".to_owned(), |last| format!("last: `{}`", brief(last)));
+        let detail =
+            format!("`{}` was still running after {}; it printed {last}", run.command, seconds(limit));
+        Ok(Decision::new(Verdict::TimedOut, detail))
+    }
+
+    /// Tells what a command prints until it ends, or `limit` has passed since `began`.
+    fn follow(
+        &mut self,
+        frame: &mut Frame,
+        began: Instant,
+        limit: Duration,
+    ) -> Result<Option<Ended>, VmError> {
+        while began.elapsed() < limit {
             let turn = self.turn()?;
             if let Some(cause) = turn.reset {
                 return Err(VmError::Reset { reason: cause.reason, words: self.guest.words() });
@@ -216,13 +253,10 @@ impl<'a> Checks<'a> {
             if let Some(ended) = progress.ended {
                 self.guest.show(&progress.rest)?;
                 self.unread = progress.rest;
-                return Ok(judge(run, check, ended));
-            }
-            if began.elapsed() >= limit {
-                let detail = format!("`{}` was still running after {}", run.command, seconds(limit));
-                return Ok(Decision::new(Verdict::TimedOut, detail));
+                return Ok(Some(ended));
             }
         }
+        Ok(None)
     }
 
     fn reboot(&mut self, within: Option<Duration>) -> Result<Decision, VmError> {
@@ -240,13 +274,14 @@ impl<'a> Checks<'a> {
                 break;
             }
             if asked.elapsed() >= limit {
-                let detail = format!("the guest did not reboot within {}{}", seconds(limit), self.guest.words());
+                let detail =
+                    format!("the guest did not reboot within {}{}", seconds(limit), self.guest.words());
                 return Ok(Decision::new(Verdict::TimedOut, detail));
             }
         }
         self.shell = None;
         self.unread.clear();
-        self.shell()?;
+        self.shell_within(limit)?;
         let detail = format!("shell again after {}", seconds(asked.elapsed()));
         Ok(Decision::new(Verdict::Passed, detail))
     }
@@ -265,8 +300,13 @@ impl<'a> Checks<'a> {
             if let Some(cause) = self.guest.off().cloned() {
                 let took = asked.elapsed();
                 self.follow_to_the_end()?;
-                let verdict = if cause.guest && cause.reason == "guest-shutdown" { Verdict::Passed } else { Verdict::Failed };
-                let detail = format!("the machine was switched off ({}) after {}", cause.reason, seconds(took));
+                let verdict = if cause.guest && cause.reason == "guest-shutdown" {
+                    Verdict::Passed
+                } else {
+                    Verdict::Failed
+                };
+                let detail =
+                    format!("the machine was switched off ({}) after {}", cause.reason, seconds(took));
                 return Ok(Decision::new(verdict, detail));
             }
             if asked.elapsed() >= limit {
@@ -289,9 +329,7 @@ impl<'a> Checks<'a> {
     /// Types a request to whoever starts and stops the guest's system.
     fn ask(&mut self, verb: &str) {
         self.unread.clear();
-        let prompt = self.guest.take_prompt();
-        self.guest.tell_only(format!("{prompt}{verb}"));
-        self.guest.type_text(&ask_init(verb));
+        self.guest.say(&self.machine.login.shell, verb, &ask_init(verb));
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Host {
 }
 
 /// A guest ends when its checks are decided or have run out of time; this is only for a bug of ours.
-const LIMIT: Duration = Duration::from_secs(24 * 3600);
+const LIMIT: Duration = Duration::from_hours(24);
 
 /// Name of QEMU's control socket; relative, as a socket's path has at most 107 bytes.
 pub(crate) const SOCKET: &str = "qmp.sock";
@@ -48,7 +48,8 @@ pub(crate) const VARS: &str = "vars.fd";
 /// `qmp.sock` misses nothing. Writes to the image go to a temporary file in `scratch`, which outlives the guest's
 /// reboots and ends with QEMU.
 pub fn commands(machine: &Machine, boot: Boot, media: &Media, host: &Host, scratch: &Utf8Path) -> Vec<Cmd> {
-    let memory = machine.memory.round_up(Bytes::new(1 << 20)).map_or(u64::MAX >> 20, |memory| memory.get() >> 20);
+    let memory =
+        machine.memory.round_up(Bytes::new(1 << 20)).map_or(u64::MAX >> 20, |memory| memory.get() >> 20);
     let mut cmd = Cmd::new(Tool::QemuX86)
         .dir(scratch)
         .env("TMPDIR", scratch.as_str())
@@ -69,6 +70,10 @@ pub fn commands(machine: &Machine, boot: Boot, media: &Media, host: &Host, scrat
             .arg(format!("if=pflash,unit=0,format=raw,readonly=on,file={}", option(files.code.as_str())))
             .arg("-drive")
             .arg(format!("if=pflash,unit=1,format=raw,file={VARS}"));
+    }
+    if machine.firmware == Firmware::Bios {
+        // Without a screen SeaBIOS, and the boot loaders that print through it, use the serial port.
+        cmd = cmd.args(["-machine", "graphics=off"]);
     }
     if let Some(image) = &media.image {
         cmd = cmd
@@ -105,7 +110,9 @@ pub(crate) fn basics(accel: AccelKind) -> impl Iterator<Item = &'static str> {
         ("-chardev", "stdio,id=console,signal=off"),
         ("-serial", "chardev:console"),
     ];
-    ["-nodefaults", "-no-user-config"].into_iter().chain(options.into_iter().flat_map(|(key, value)| [key, value]))
+    ["-nodefaults", "-no-user-config"]
+        .into_iter()
+        .chain(options.into_iter().flat_map(|(key, value)| [key, value]))
 }
 
 /// A value in a list of QEMU's options, where a comma ends it unless it is doubled.
@@ -143,6 +150,6 @@ mod tests {
             initrd: Some("/out/initramfs.img".into()),
             cmdline: Some("console=ttyS0 quiet".to_owned()),
         };
-        insta::assert_snapshot!(shown(Boot::Kernel, &media, AccelKind::Kvm), @"cd /work/boots && TMPDIR=/work/boots qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel kvm -cpu host -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -display none -nic none -chardev stdio,id=console,signal=off -serial chardev:console -m 512M -smp 1 -S -chardev socket,id=qmp,path=qmp.sock,server=on,wait=off -mon chardev=qmp,mode=control -action panic=none -device pvpanic -device virtio-rng-pci -kernel /out/vmlinuz -initrd /out/initramfs.img -append 'console=ttyS0 quiet'");
+        insta::assert_snapshot!(shown(Boot::Kernel, &media, AccelKind::Kvm), @"cd /work/boots && TMPDIR=/work/boots qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel kvm -cpu host -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -display none -nic none -chardev stdio,id=console,signal=off -serial chardev:console -m 512M -smp 1 -S -chardev socket,id=qmp,path=qmp.sock,server=on,wait=off -mon chardev=qmp,mode=control -action panic=none -device pvpanic -device virtio-rng-pci -machine graphics=off -kernel /out/vmlinuz -initrd /out/initramfs.img -append 'console=ttyS0 quiet'");
     }
 }

@@ -85,8 +85,11 @@ mod tests {
         touch(&root.join("store/share/qemu/edk2-x86_64-code.fd"));
         touch(&root.join("store/share/qemu/edk2-i386-vars.fd"));
         fs_err::create_dir(root.join("bin")).unwrap();
-        fs_err::os::unix::fs::symlink(root.join("store/bin/qemu-system-x86_64"), root.join("bin/qemu-system-x86_64"))
-            .unwrap();
+        fs_err::os::unix::fs::symlink(
+            root.join("store/bin/qemu-system-x86_64"),
+            root.join("bin/qemu-system-x86_64"),
+        )
+        .unwrap();
         assert!(FirmwareFiles::beside_qemu(&root.join("bin")).is_some());
         assert_eq!(FirmwareFiles::beside_qemu(&root.join("store")), None);
     }

@@ -12,7 +12,7 @@ use crate::{
     console::Console,
     qmp::{Cause, MachineEvent, Qmp},
     shell::OURS,
-    watcher::{Panic, diagnosis},
+    watcher::{End, diagnosis},
 };
 
 /// How often cancellation and time limits are looked at when the guest is silent.
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 const START_PATIENCE: Duration = Duration::from_millis(5);
 
 /// QEMU needs 30 ms until it listens; a busy host is not a thousand times slower.
-const CONTROL_LIMIT: Duration = Duration::from_secs(60);
+const CONTROL_LIMIT: Duration = Duration::from_mins(1);
 
 /// What is kept of what QEMU says: enough for the error that it ends with.
 const STDERR_LIMIT: usize = 20;
@@ -136,7 +136,7 @@ impl<'a> Guest<'a> {
         Ok(turn)
     }
 
-    /// Tells the lines of `text`, and whether the kernel gave up in one of them.
+    /// Tells the lines of `text`; an error if one says that the guest will not get further.
     pub(crate) fn show(&mut self, text: &[u8]) -> Result<(), VmError> {
         for line in self.console.push(text) {
             self.tell(line)?;
@@ -144,11 +144,17 @@ impl<'a> Guest<'a> {
         Ok(())
     }
 
-    /// Tells a line of the console.
+    /// Tells a line of the console; an error if it says that the guest will not get further.
     pub(crate) fn tell(&mut self, line: String) -> Result<(), VmError> {
-        let panic = Panic::in_line(&line);
+        let error = End::in_line(&line).map(|end| {
+            let line = line.trim().to_owned();
+            match end {
+                End::Panic => VmError::Panicked { line },
+                End::NothingToStart => VmError::NothingToStart { line },
+            }
+        });
         self.tell_only(line);
-        panic.map_or(Ok(()), |panic| Err(VmError::Panicked { line: panic.line }))
+        error.map_or(Ok(()), Err)
     }
 
     /// Tells a line that is a command's, or ours: what it says about the guest is not meant.
@@ -173,9 +179,16 @@ impl<'a> Guest<'a> {
         }
     }
 
-    /// The prompt that the guest shows, which is told together with what is typed behind it.
-    pub(crate) fn take_prompt(&mut self) -> String {
-        self.console.take()
+    /// Types `text` behind the prompt, and tells `said` in its place; `prompt` stands in for one that is not there yet.
+    pub(crate) fn say(&mut self, prompt: &str, said: &str, text: &str) {
+        let shown = if self.console.unfinished().ends_with(prompt) {
+            self.console.take()
+        } else {
+            self.flush();
+            prompt.to_owned()
+        };
+        format!("{shown}{said}").lines().for_each(|line| self.tell_only(line.to_owned()));
+        self.type_text(text);
     }
 
     /// Types on the console.

@@ -167,10 +167,20 @@ mod tests {
         let machines = machines(&[
             ("a", MachineSpec { cpus: Some(4), ..extends("b") }),
             ("b", MachineSpec { cpus: Some(2), memory: Some(Bytes::new(1 << 30)), ..extends("c") }),
-            ("c", MachineSpec { memory: Some(Bytes::new(1)), firmware: Some(Firmware::Bios), ..MachineSpec::default() }),
+            (
+                "c",
+                MachineSpec {
+                    memory: Some(Bytes::new(1)),
+                    firmware: Some(Firmware::Bios),
+                    ..MachineSpec::default()
+                },
+            ),
         ]);
         let machine = Machine::resolve(Some(&Name::fixed("a")), &machines, Boot::Disk).unwrap();
-        assert_eq!((machine.cpus, machine.memory, machine.firmware), (4, Bytes::new(1 << 30), Firmware::Bios));
+        assert_eq!(
+            (machine.cpus, machine.memory, machine.firmware),
+            (4, Bytes::new(1 << 30), Firmware::Bios)
+        );
     }
 
     #[test]

@@ -85,7 +85,8 @@ impl Qmp {
     /// Connects, if QEMU listens by now.
     fn connect(&mut self) {
         if self.stream.is_none()
-            && let Ok(stream) = UnixStream::connect(format!("/proc/self/fd/{}/{SOCKET}", self.dir.as_raw_fd()))
+            && let Ok(stream) =
+                UnixStream::connect(format!("/proc/self/fd/{}/{SOCKET}", self.dir.as_raw_fd()))
             && stream.set_nonblocking(true).is_ok()
         {
             self.stream = Some(stream);
@@ -111,7 +112,8 @@ fn event(message: &Value) -> Option<MachineEvent> {
     let cause = || {
         let data = message.get("data");
         let guest = data.and_then(|data| data.get("guest")).and_then(Value::as_bool).unwrap_or(false);
-        let reason = data.and_then(|data| data.get("reason")).and_then(Value::as_str).unwrap_or("for no reason");
+        let reason =
+            data.and_then(|data| data.get("reason")).and_then(Value::as_str).unwrap_or("for no reason");
         Cause { guest, reason: reason.to_owned() }
     };
     match message.get("event")?.as_str()? {

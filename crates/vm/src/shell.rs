@@ -28,7 +28,7 @@ pub(crate) const OURS: &str = "_bw";
 
 /// A marker that no other command of this guest has, without randomness.
 pub(crate) fn marker(counter: u32, command: &str) -> String {
-    format!("{counter}-{}", Digest::of(command.as_bytes()).short())
+    format!("{OURS}{counter}-{}", Digest::of(command.as_bytes()).short())
 }
 
 /// What to do next to get to a shell.
@@ -172,13 +172,19 @@ pub(crate) fn typed(command: &str, marker: &str, encoding: Encoding) -> String {
         }
         rest = after;
     }
-    let pipe = match encoding {
-        Encoding::Base64 => " | base64",
-        Encoding::Plain => "",
-    };
     // A subshell, so that `exit` ends the command only; an empty input, so that it cannot eat what is typed next.
-    lines + &format!("echo \"<$_bwm\"; : | {{ (eval \"$_bwc\"); echo \" $?\"; }} 2>&1{pipe}; echo \"$_bwm>\"\n")
+    let run = r#"{ (eval "$_bwc"); echo " $?"; } 2>&1"#;
+    let end = r#"echo "$_bwm>""#;
+    let run = match encoding {
+        // What a command printed is seen even if it has to be interrupted.
+        Encoding::Base64 => format!("{run} | {{ trap '' INT; base64; {end}; }}"),
+        Encoding::Plain => format!("{run}; {end}"),
+    };
+    lines + &format!("echo \"<$_bwm\"; : | {run}\n")
 }
+
+/// Ends the command that runs: Ctrl-C.
+pub(crate) const INTERRUPT: &str = "\x03";
 
 /// Bytes of a command in a line: with quotes and octal digits, a line has less than 255 bytes.
 const CHUNK: usize = 40;
@@ -192,7 +198,10 @@ const fn is_plain(byte: u8) -> bool {
 /// `poweroff` asks process 1 to do it. A shell that is process 1 does not listen, so there it is done directly; for
 /// everybody else this would be pulling the plug.
 pub(crate) fn ask_init(verb: &str) -> String {
-    format!("if [ $$ = 1 ] || tr '\\0' ' ' </proc/1/cmdline | grep -q 'sh '; then {verb} -f; else {verb}; fi\n")
+    // Our own number, then the words of process 1, each with a space behind it.
+    let who = r#"_bwi="$$ $(tr '\0' ' ' </proc/1/cmdline)""#;
+    let how = r#"_bwf=; case "$_bwi" in "1 "*|*"sh "*) _bwf=-f;; esac"#;
+    format!("{who}\n{how}\n{verb} $_bwf\n")
 }
 
 #[cfg(test)]

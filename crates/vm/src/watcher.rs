@@ -1,10 +1,12 @@
 //! What a console's text says about the guest. Pure: no time, no input or output.
 
 /// A sign that a guest will not get further by itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Panic {
-    /// The line that says it.
-    pub(crate) line: String,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Its kernel panicked.
+    Panic,
+    /// Its firmware found nothing to start.
+    NothingToStart,
 }
 
 /// What Linux prints when it gives up. Sources: `kernel/panic.c`, `arch/x86/mm/fault.c`, `init/do_mounts.c`.
@@ -17,34 +19,39 @@ const PANICS: [&str; 4] = [
 
 /// What systems print that wait for a person, and what it means.
 const DIAGNOSES: [(&str, &str); 4] = [
-    ("You are in emergency mode", "the guest's systemd is in emergency mode: a unit that it needs to boot has failed"),
+    (
+        "You are in emergency mode",
+        "the guest's systemd is in emergency mode: a unit that it needs to boot has failed",
+    ),
     ("You are in rescue mode", "the guest's systemd is in rescue mode"),
     ("dracut:/#", "the guest is in dracut's emergency shell: it has not found its root file system"),
     ("(initramfs)", "the guest is in the initramfs's emergency shell: it has not found its root file system"),
 ];
 
-/// What the firmware prints that finds nothing to start, and what it means.
-const FIRMWARE: [(&str, &str); 3] = [
-    ("No bootable option or device was found", "the firmware found nothing to start on the disk"),
-    ("Shell> ", "the firmware found nothing to start on the disk, and is in its own shell"),
-    ("No bootable device", "the firmware found nothing to start on the disk"),
-];
+/// What firmware prints that finds nothing to start: EDK II's boot manager and shell, and SeaBIOS.
+const NOTHING: [&str; 3] =
+    ["BdsDxe: No bootable option or device was found", "UEFI Interactive Shell v", "No bootable device."];
 
-impl Panic {
-    /// Whether `line` says that the kernel gave up.
+impl End {
+    /// Whether `line` says that the kernel gave up, or that there is none.
     ///
     /// The kernel begins lines, or follows its own time stamp, `[    1.234567] `; somebody who searches for a panic
     /// mentions it elsewhere.
     pub(crate) fn in_line(line: &str) -> Option<Self> {
-        let begins = |at: usize| at == 0 || line[..at].ends_with("] ") || line[..at].ends_with("end ");
-        let found = PANICS.iter().any(|sign| line.find(sign).is_some_and(begins));
-        found.then(|| Self { line: line.trim().to_owned() })
+        let begins = |sign: &str| {
+            let mut places = line.match_indices(sign);
+            places.any(|(at, _)| at == 0 || line[..at].ends_with("] ") || line[..at].ends_with("[ end "))
+        };
+        if PANICS.iter().any(|sign| begins(sign)) {
+            return Some(Self::Panic);
+        }
+        NOTHING.iter().any(|sign| line.starts_with(sign)).then_some(Self::NothingToStart)
     }
 }
 
 /// What `line` says about a guest that waits for a person.
 pub(crate) fn diagnosis(line: &str) -> Option<&'static str> {
-    DIAGNOSES.iter().chain(&FIRMWARE).find(|(sign, _)| line.contains(sign)).map(|(_, meaning)| *meaning)
+    DIAGNOSES.iter().find(|(sign, _)| line.contains(sign)).map(|(_, meaning)| *meaning)
 }
 
 /// Waits for a text in a stream, wherever the pieces are cut.
@@ -95,14 +102,16 @@ mod tests {
             "[    1.2][    T1] Kernel panic - not syncing: hung_task: blocked tasks",
             "---[ end Kernel panic - not syncing: No working init found.",
         ] {
-            assert!(Panic::in_line(line).is_some(), "{line}");
+            assert_eq!(End::in_line(line), Some(End::Panic), "{line}");
         }
     }
 
     #[test]
     fn who_searches_for_a_panic_is_not_one() {
-        for line in ["# dmesg | grep 'Kernel panic - not syncing'", "panic=30 shown as Kernel panic - not syncing"] {
-            assert_eq!(Panic::in_line(line), None);
+        for line in
+            ["# dmesg | grep 'Kernel panic - not syncing'", "panic=30 shown as Kernel panic - not syncing"]
+        {
+            assert_eq!(End::in_line(line), None);
         }
     }
 

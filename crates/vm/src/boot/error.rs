@@ -59,7 +59,7 @@ pub enum VmError {
         limit: Duration,
     },
     /// QEMU ended by itself.
-    #[error("QEMU {exit} after {}{}", seconds(*after), because(reason.as_deref()))]
+    #[error("QEMU {exit} {}{}", when(*after), because(reason.as_deref()))]
     QemuEnded {
         /// How.
         exit: Exit,
@@ -74,6 +74,12 @@ pub enum VmError {
     /// The guest's kernel gave up.
     #[error("the guest's kernel panicked: `{line}`")]
     Panicked {
+        /// What it said.
+        line: String,
+    },
+    /// The firmware gave up.
+    #[error("the firmware found nothing to start: `{line}`")]
+    NothingToStart {
         /// What it said.
         line: String,
     },
@@ -101,7 +107,7 @@ pub enum VmError {
         /// What the guest said last.
         words: LastWords,
         /// What to try.
-        hint: Option<String>,
+        hint: String,
     },
     /// The guest does not let us in.
     #[error("{reason}")]
@@ -124,6 +130,8 @@ pub enum VmError {
         detail: String,
         /// How many others are not good either, or were not reached.
         more: usize,
+        /// The one behind which none was reached.
+        stopped: Option<String>,
     },
     /// Someone asked to stop.
     #[error("cancelled")]
@@ -136,7 +144,16 @@ impl VmError {
         let path = path.to_owned();
         move |source| Self::Io { path, source }
     }
+}
 
+impl VmError {
+    /// Why a check behind this was not run.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Failed { stopped: Some(late), .. } => format!("not reached: `{late}` took too long"),
+            error => error.to_string(),
+        }
+    }
 }
 
 impl From<RunError> for VmError {
@@ -163,6 +180,7 @@ impl Explain for VmError {
             | Self::NoControl { .. }
             | Self::QemuEnded { .. } => Class::Environment,
             Self::Panicked { .. }
+            | Self::NothingToStart { .. }
             | Self::Off { .. }
             | Self::Reset { .. }
             | Self::NoShell { .. }
@@ -180,14 +198,13 @@ impl Explain for VmError {
                 Some("install it: `apt-get install ovmf`, or set the machine's `firmware = \"bios\"`".to_owned())
             }
             Self::NoKvm { .. } => Some("set the machine's `accel = \"auto\"`, or use a host with KVM".to_owned()),
-            Self::NoShell { hint, .. } => hint.clone(),
+            Self::NoShell { hint, .. } => Some(hint.clone()),
             Self::StepLimit { .. } => Some("raise the step's `limit`, or find out why it takes so long".to_owned()),
-            Self::Panicked { line } if line.contains("unable to mount root fs") || line.contains("Unable to mount root fs") => {
-                Some("`root=` of the kernel's command line names no file system that the kernel can read".to_owned())
-            }
-            Self::Panicked { line } if line.contains("No working init") => {
-                Some("the root file system has no `/init` or `/sbin/init` that runs: is its interpreter there?".to_owned())
-            }
+            Self::Panicked { line } => panic_hint(line).map(str::to_owned),
+            Self::NothingToStart { .. } => Some(
+                "UEFI starts `EFI/BOOT/BOOTX64.EFI` from a FAT partition of type `esp`; a BIOS starts the first sector"
+                    .to_owned(),
+            ),
             Self::Machine(_)
             | Self::Check(_)
             | Self::Nothing { .. }
@@ -196,7 +213,6 @@ impl Explain for VmError {
             | Self::Io { .. }
             | Self::NoControl { .. }
             | Self::QemuEnded { .. }
-            | Self::Panicked { .. }
             | Self::Off { .. }
             | Self::Reset { .. }
             | Self::Refused { .. }
@@ -204,6 +220,25 @@ impl Explain for VmError {
             | Self::Cancelled => None,
         }
     }
+}
+
+/// What usually is the matter when Linux panics with `line`.
+fn panic_hint(line: &str) -> Option<&'static str> {
+    let known = [
+        (
+            "nable to mount root fs",
+            "`root=` of the kernel's command line names no file system that the kernel can read",
+        ),
+        (
+            "No working init",
+            "the root file system has no `/init` or `/sbin/init` that runs: is its interpreter there?",
+        ),
+        (
+            "Attempted to kill init",
+            "process 1 of the guest, its `/init` or `/sbin/init`, ended: it must never do so",
+        ),
+    ];
+    known.into_iter().find(|(sign, _)| line.contains(sign)).map(|(_, hint)| hint)
 }
 
 /// What QEMU printed before it ended.
@@ -245,7 +280,16 @@ pub(crate) fn brief(text: &str) -> String {
 
 /// `8.2 s`, or `60 s` without a fraction.
 pub(crate) fn seconds(span: Duration) -> String {
-    if span.subsec_millis() == 0 { format!("{} s", span.as_secs()) } else { format!("{:.1} s", span.as_secs_f64()) }
+    if span.subsec_millis() == 0 {
+        format!("{} s", span.as_secs())
+    } else {
+        format!("{:.1} s", span.as_secs_f64())
+    }
+}
+
+/// A QEMU that does not like its options needs no second.
+fn when(after: Duration) -> String {
+    if after < Duration::from_secs(1) { "at once".to_owned() } else { format!("after {}", seconds(after)) }
 }
 
 fn because(reason: Option<&str>) -> String {

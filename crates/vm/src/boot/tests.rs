@@ -1,7 +1,5 @@
 //! Guests that were recorded, and guests that really boot.
 
-use std::sync::{Mutex, PoisonError};
-
 use bootway_exec::{Input, Reply, Runner, Sandbox, ScriptedRunner, SystemRunner, Tool};
 use bootway_plan::{ArtifactKind, Bytes, Digest, Failure, Name, Source, Stream, step::MachineSpec};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -9,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::*;
 
 mod cpio;
+mod opened;
 mod sector;
 
 /// The file that tests boot.
@@ -50,6 +49,8 @@ fn toml_of<T: serde::de::DeserializeOwned>(json: &str) -> T {
 struct Seen {
     result: Result<Vec<StepOutput>, VmError>,
     events: Vec<EventKind>,
+    /// The image afterwards.
+    disk: Option<Vec<u8>>,
 }
 
 impl Seen {
@@ -78,13 +79,26 @@ impl Seen {
         self.result.as_ref().map_or_else(|error| Failure::of(error).to_string(), |_| "no failure".to_owned())
     }
 
+    /// Checks and failure, without the kernel's time.
+    fn story(&self) -> String {
+        let text = format!("{}\n{}", self.checks(), self.failure());
+        let stamp = regex_lite::Regex::new(r"\[ *[0-9]+\.[0-9]{6}\]").unwrap();
+        stamp.replace_all(&text, "[time]").into_owned()
+    }
+
     fn class(&self) -> Option<Class> {
         self.result.as_ref().err().map(VmError::class)
     }
 }
 
 /// Boots `files`, which the step calls `./NAME`.
-fn boot_files(runner: &dyn Runner, step: &str, machine: &str, files: &[(&str, &[u8])], late: impl FnOnce(&Sandbox)) -> Seen {
+fn boot_files(
+    runner: &dyn Runner,
+    step: &str,
+    machine: &str,
+    files: &[(&str, &[u8])],
+    late: impl FnOnce(&Sandbox),
+) -> Seen {
     let mut sandbox = Sandbox::new(runner);
     let dir = sandbox.root().to_owned();
     for (name, bytes) in files {
@@ -98,12 +112,13 @@ fn boot_files(runner: &dyn Runner, step: &str, machine: &str, files: &[(&str, &[
     late(&sandbox);
     let (step, machines) = parse(step, machine);
     let result = vm(&sandbox.cx(), &step, &machines);
-    Seen { result, events: sandbox.events() }
+    Seen { result, events: sandbox.events(), disk: fs_err::read(sandbox.root().join("disk")).ok() }
 }
 
 fn add(sandbox: &mut Sandbox, name: &str, path: Utf8PathBuf) {
     let source: Source = format!("./{name}").parse().unwrap();
-    let input = Input { path, kind: ArtifactKind::File, digest: Digest::of(b""), size: Bytes::new(0), made: false };
+    let input =
+        Input { path, kind: ArtifactKind::File, digest: Digest::of(b""), size: Bytes::new(0), made: false };
     sandbox.inputs.insert(source, input);
 }
 
@@ -150,108 +165,9 @@ fn a_guest_is_booted_asked_rebooted_and_switched_off() {
         {"name": "off", "power-off": true}"#;
     let seen = boot_init(SHELL, checks, GENEROUS);
     assert!(seen.result.is_ok(), "{}\n{}\n{}", seen.failure(), seen.checks(), seen.console().join("\n"));
-    let verdicts: Vec<_> = seen.checks().lines().map(|line| line.split(':').next().unwrap().to_owned()).collect();
-    insta::assert_snapshot!(verdicts.join("\n"), @"
-    Passed kernel says hello
-    Passed adds
-    Passed exits
-    Passed is exact
-
-     c[1m
-    it's`
-    Passed talks while the kernel does
-    xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
-    xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
-    xxxxxxxxxxxxxxxxxxxxxxxxxxx…`
-    Passed ten thousand lines
-    2
-    3
-    4
-    5
-    6
-    7
-    8
-    9
-    10
-    11
-    12
-    13
-    14
-    15
-    16
-    17
-    18
-    19
-    20
-    21
-    22
-    23
-    24
-    25
-    26
-    27
-    28
-    29
-    30
-    31
-    32
-    33
-    34
-    35
-    36
-    37
-    38
-    39
-    40
-    41
-    42
-    43
-    44
-    45
-    46
-    47
-    48
-    49
-    50
-    51
-    52
-    53
-    54
-    55
-    56
-    57
-    58
-    59
-    60
-    61
-    62
-    63
-    64
-    65
-    66
-    67
-    68
-    69
-    70
-    71
-    72
-    73
-    74
-    75
-    76
-    77
-    78
-    79
-    80
-    81
-    82
-    83
-    …`
-    Passed leaves a mark
-    Passed reboots
-    Passed forgets
-    Passed off
-    ");
+    let passed =
+        seen.events.iter().filter(|event| matches!(event, EventKind::Check { verdict: Verdict::Passed, .. }));
+    assert_eq!(passed.count(), 10, "{}", seen.checks());
     assert!(seen.console().iter().any(|line| line.ends_with("# seq 1 10000")));
     assert!(seen.console().contains(&"9999"), "the console shows what a command printed");
 }
@@ -268,15 +184,15 @@ fn wrong_answers_are_told_and_the_next_check_is_decided() {
         {"name": "hangs", "run": "echo begun; sleep 1000", "within": "2s"},
         {"name": "is not reached", "run": "true"}"#;
     let seen = boot_init(SHELL, checks, GENEROUS);
-    insta::assert_snapshot!(format!("{}\n{}", seen.checks(), seen.failure()), @"
+    insta::assert_snapshot!(seen.story(), @"
     Failed says yes: `echo no` printed `no`, wanted exactly `yes`
     Failed says more: `echo no` printed `no`, wanted `yes` in it
     Failed says less: `echo no` printed `no`, which must not have `no` in it
     Failed matches: `echo no` printed `no`, wanted a match of `^yes`
     Failed works: `nothing-here` exited with code 127, wanted 0; printed `sh: eval: nothing-here: not found`
     Passed is right: printed `yes`
-    TimedOut hangs: `echo begun; sleep 1000` was still running after 2 s
-    NotRun is not reached: check `says yes` failed, and 6 more did not pass: `echo no` printed `no`, wanted exactly `yes`
+    TimedOut hangs: `echo begun; sleep 1000` was still running after 2 s; it printed last: `begun`
+    NotRun is not reached: not reached: `hangs` took too long
 
     error: check `says yes` failed, and 6 more did not pass: `echo no` printed `no`, wanted exactly `yes`
     ");
@@ -287,11 +203,12 @@ fn wrong_answers_are_told_and_the_next_check_is_decided() {
 fn a_panic_is_told_at_once() {
     let checks = r#"{"name": "shell", "run": "true"}, {"name": "off", "power-off": true}"#;
     let seen = boot_init("exit 1", checks, GENEROUS);
-    insta::assert_snapshot!(format!("{}\n{}", seen.checks(), seen.failure()), @"
-    Failed shell: the guest's kernel panicked: `[    1.607581] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100`
-    NotRun off: the guest's kernel panicked: `[    1.607581] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100`
+    insta::assert_snapshot!(seen.story(), @"
+    Failed shell: the guest's kernel panicked: `[time] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100`
+    NotRun off: the guest's kernel panicked: `[time] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100`
 
-    error: the guest's kernel panicked: `[    1.607581] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100`
+    error: the guest's kernel panicked: `[time] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100`
+      hint: process 1 of the guest, its `/init` or `/sbin/init`, ended: it must never do so
     ");
     assert_eq!(seen.class(), Some(Class::Check));
 }
@@ -302,12 +219,13 @@ fn a_guest_that_never_prints_is_told_with_what_to_try() {
         "check": [{"name": "shell", "run": "true"}]}"#;
     let machine = r#"{"accel": "tcg", "limits": {"boot": "2s"}}"#;
     // Nothing that a processor does: `jmp` to itself.
-    let seen = boot_files(&SystemRunner::default(), step, machine, &[("vmlinuz", &sector::silent_kernel())], |_| {});
-    insta::assert_snapshot!(format!("{}\n{}", seen.checks(), seen.failure()), @"
-    TimedOut shell: the guest had no shell within 2 s; its console said nothing
+    let seen =
+        boot_files(&SystemRunner::default(), step, machine, &[("vmlinuz", &sector::silent_kernel())], |_| {});
+    insta::assert_snapshot!(seen.story(), @"
+    TimedOut shell: the guest had no shell within 2 s; its console said last: `Booting from ROM..`
 
-    error: the guest had no shell within 2 s; its console said nothing
-      hint: add `console=ttyS0` to the step's `cmdline`, so that the kernel uses the serial console
+    error: the guest had no shell within 2 s; its console said last: `Booting from ROM..`
+      hint: if it only needs more time, raise `boot` in the machine's `limits`
     ");
     assert_eq!(seen.class(), Some(Class::Check));
 }
@@ -319,23 +237,32 @@ fn the_image_is_only_read_and_writes_outlive_a_reboot() {
         {"name": "first", "console": "wrote"}, {"name": "second", "console": "kept"}]}"#;
     let machine = r#"{"accel": "tcg", "firmware": "bios", "memory": "64MiB"}"#;
     let image = sector::image();
-    let path = Mutex::new(Utf8PathBuf::new());
-    let seen = boot_files(&SystemRunner::default(), step, machine, &[("disk", &image)], |sandbox| {
+    let runner = opened::Spy::on("disk");
+    let seen = boot_files(&runner, step, machine, &[("disk", &image)], |sandbox| {
         let disk = sandbox.root().join("disk");
         let mut mode = fs_err::metadata(&disk).unwrap().permissions();
         mode.set_readonly(true);
         fs_err::set_permissions(&disk, mode).unwrap();
-        *path.lock().unwrap_or_else(PoisonError::into_inner) = disk;
     });
     assert!(seen.result.is_ok(), "{}\n{}", seen.failure(), seen.console().join("\n"));
-    assert!(seen.events.iter().any(|event| matches!(event, EventKind::Note { text } if text.contains("was reset while"))));
+    assert!(seen.disk == Some(image), "the image was written to");
+    let ways = runner.ways();
+    assert!(
+        !ways.is_empty() && ways.iter().all(|way| *way == opened::READ_ONLY),
+        "QEMU opened it with flags {ways:?}"
+    );
+    assert!(
+        seen.events
+            .iter()
+            .any(|event| matches!(event, EventKind::Note { text } if text.contains("was reset while")))
+    );
 }
 
 #[test]
 fn a_missing_qemu_is_told_with_how_to_get_it() {
     let step = r#"{"boot": "kernel", "kernel": "./vmlinuz", "machine": "m", "check": [{"name": "a", "run": "true"}]}"#;
     let seen = boot_reply(Reply::missing(), step, r#"{"accel": "tcg"}"#);
-    insta::assert_snapshot!(format!("{}\n{}", seen.checks(), seen.failure()), @"
+    insta::assert_snapshot!(seen.story(), @"
     NotRun a: `qemu-system-x86_64` is not on PATH
 
     error: `qemu-system-x86_64` is not on PATH
@@ -347,16 +274,16 @@ fn a_missing_qemu_is_told_with_how_to_get_it() {
 #[test]
 fn a_qemu_that_dies_at_once_is_told_with_what_it_said() {
     let step = r#"{"image": "./disk", "machine": "m", "check": [{"name": "a", "console": "x"}]}"#;
-    let reply = Reply::exits(1).stderr("qemu-system-x86_64: -drive file=disk: Could not open 'disk'\nsecond line");
+    let reply =
+        Reply::exits(1).stderr("qemu-system-x86_64: -drive file=disk: Could not open 'disk'\nsecond line");
     let seen = boot_reply(reply, step, r#"{"accel": "tcg", "firmware": "bios"}"#);
-    let text = format!("{}\n{}", seen.checks(), seen.failure());
-    insta::with_settings!({filters => vec![(r"after 0\.\d s", "after [time]")]}, { insta::assert_snapshot!(text, @"
-    NotRun a: QEMU exited with code 1 after 0 s
+    insta::assert_snapshot!(seen.story(), @"
+    NotRun a: QEMU exited with code 1 at once
 
-    error: QEMU exited with code 1 after 0 s
+    error: QEMU exited with code 1 at once
       caused by: qemu-system-x86_64: -drive file=disk: Could not open 'disk'
         second line
-    "); });
+    ");
     assert_eq!(seen.class(), Some(Class::Environment));
 }
 
@@ -364,7 +291,8 @@ fn a_qemu_that_dies_at_once_is_told_with_what_it_said() {
 #[test]
 fn a_kernel_that_is_none_is_not_the_end_of_a_guest() {
     let step = r#"{"boot": "kernel", "kernel": "./vmlinuz", "machine": "m", "check": [{"name": "a", "run": "true"}]}"#;
-    let seen = boot_files(&SystemRunner::default(), step, r#"{"accel": "tcg"}"#, &[("vmlinuz", b"text")], |_| {});
+    let seen =
+        boot_files(&SystemRunner::default(), step, r#"{"accel": "tcg"}"#, &[("vmlinuz", b"text")], |_| {});
     assert_eq!(seen.class(), Some(Class::Environment), "{}", seen.failure());
     assert!(seen.failure().contains("QEMU exited with code 1"), "{}", seen.failure());
 }
@@ -377,12 +305,12 @@ fn a_recorded_panic_is_told_before_qemu_ends() {
         .stdout("81] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\r\n")
         .stdout("[    1.205000] CPU: 0 PID: 1\r\n");
     let seen = boot_reply(reply, step, r#"{"accel": "tcg", "firmware": "bios"}"#);
-    insta::assert_snapshot!(format!("{}\n{}", seen.checks(), seen.failure()), @"
+    insta::assert_snapshot!(seen.story(), @"
     Passed up: -
-    Failed a: the guest's kernel panicked: `[    1.204981] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)`
-    NotRun b: the guest's kernel panicked: `[    1.204981] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)`
+    Failed a: the guest's kernel panicked: `[time] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)`
+    NotRun b: the guest's kernel panicked: `[time] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)`
 
-    error: the guest's kernel panicked: `[    1.204981] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)`
+    error: the guest's kernel panicked: `[time] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)`
       hint: `root=` of the kernel's command line names no file system that the kernel can read
     ");
 }
@@ -413,7 +341,66 @@ fn what_a_plan_says_wrongly_is_told_before_anything_starts() {
 #[test]
 fn someone_who_asks_to_stop_is_heard() {
     let step = r#"{"boot": "kernel", "kernel": "./vmlinuz", "check": [{"name": "a", "run": "true"}]}"#;
-    let seen = boot_files(&SystemRunner::default(), step, r#"{"accel": "tcg"}"#, &[], |sandbox| sandbox.cancel.cancel());
+    let seen = boot_files(&SystemRunner::default(), step, r#"{"accel": "tcg"}"#, &[], |sandbox| {
+        sandbox.cancel.cancel();
+    });
     assert_eq!(seen.class(), Some(Class::Cancelled));
     assert!(seen.checks().starts_with("NotRun a"));
+}
+
+/// A disk without a boot loader ends at once, not when the time is up.
+#[test]
+fn a_disk_that_nothing_starts_from_is_told_by_both_firmwares() {
+    let step = r#"{"image": "./disk", "machine": "m", "check": [{"name": "up", "console": "login:"}]}"#;
+    for firmware in ["uefi", "bios"] {
+        let machine = format!(r#"{{"accel": "tcg", "firmware": "{firmware}", {GENEROUS}}}"#);
+        let seen =
+            boot_files(&SystemRunner::default(), step, &machine, &[("disk", &vec![0; 1 << 20])], |_| {});
+        assert_eq!(seen.class(), Some(Class::Check));
+        let found = matches!(seen.result, Err(VmError::NothingToStart { .. }));
+        assert!(found, "{firmware}: {}\n{}", seen.story(), seen.console().join("\n"));
+    }
+}
+
+/// What a preview shows is what runs, and nothing else does.
+#[test]
+fn the_preview_is_the_transcript() {
+    let runner = ScriptedRunner::default().on(Tool::QemuX86, Reply::ok("up\n"));
+    let step = r#"{"image": "./disk", "machine": "m", "check": [{"name": "up", "console": "up"}]}"#;
+    let machine = r#"{"accel": "tcg", "firmware": "uefi", "cpus": 2}"#;
+    let mut preview = String::new();
+    let seen = boot_files(&runner, step, machine, &[("disk", b"disk")], |sandbox| {
+        let (step, machines) = parse(step, machine);
+        let machine = Machine::resolve(step.machine.as_ref(), &machines, step.boot).unwrap();
+        let media = Media { image: Some(sandbox.root().join("disk")), ..Media::default() };
+        let firmware = FirmwareFiles::find();
+        assert!(firmware.is_some(), "install ovmf: `apt-get install ovmf`");
+        let host = Host { accel: AccelKind::Tcg, firmware };
+        preview = commands(&machine, step.boot, &media, &host, sandbox.cx().scratch)
+            .iter()
+            .map(|cmd| format!("$ {cmd}\n"))
+            .collect();
+    });
+    assert!(seen.result.is_ok(), "{}", seen.failure());
+    assert_eq!(runner.to_string(), preview);
+}
+
+#[test]
+fn what_a_host_lacks_is_told_with_how_to_get_it() {
+    let all = [
+        VmError::NoFirmware,
+        VmError::NoKvm { reason: "this host has no /dev/kvm".to_owned() },
+        VmError::NoControl { limit: Duration::from_mins(1) },
+        VmError::StepLimit { limit: Duration::from_millis(1500) },
+    ];
+    let all: Vec<_> = all.iter().map(|error| Failure::of(error).to_string()).collect();
+    insta::assert_snapshot!(all.join("\n"), @r#"
+    error: this host has no UEFI firmware for QEMU
+      hint: install it: `apt-get install ovmf`, or set the machine's `firmware = "bios"`
+    error: the machine asks for KVM: this host has no /dev/kvm
+      hint: set the machine's `accel = "auto"`, or use a host with KVM
+    error: QEMU did not open its control socket within 60 s
+    error: the guest still ran when the step's limit of 1.5 s was reached
+      hint: raise the step's `limit`, or find out why it takes so long
+    "#);
 }

@@ -20,6 +20,7 @@ pub(crate) struct Frame {
     shown: usize,
     ansi: Ansi,
     console: Console,
+    last: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +79,13 @@ impl Frame {
             shown: 0,
             ansi: Ansi::default(),
             console: Console::default(),
+            last: None,
         }
+    }
+
+    /// The last line that the command printed, so far.
+    pub(crate) fn last_line(&self) -> Option<&str> {
+        self.last.as_deref()
     }
 
     /// Takes more text of the console.
@@ -134,6 +141,9 @@ impl Frame {
         if end.is_some() && !self.console.unfinished().is_empty() {
             progress.lines.push(self.console.take());
         }
+        if let Some(last) = progress.lines.iter().rfind(|line| !line.trim().is_empty()) {
+            self.last = Some(last.clone());
+        }
     }
 
     /// Decodes what is whole of the raw output; the end marker may still be at its end.
@@ -148,7 +158,11 @@ impl Frame {
             Encoding::Base64 => {
                 // By whole lines, which have whole groups of four.
                 let ready = &self.raw[self.decoded..until];
-                let whole = if all { ready.len() } else { ready.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1) };
+                let whole = if all {
+                    ready.len()
+                } else {
+                    ready.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
+                };
                 let ready = &self.raw[self.decoded..self.decoded + whole];
                 match base64(ready) {
                     Some(bytes) => self.output.extend(bytes),
@@ -156,8 +170,11 @@ impl Frame {
                     None if !all => return Ok(()),
                     None => {
                         let text = String::from_utf8_lossy(ready);
-                        let text = text.lines().find(|line| base64(line.as_bytes()).is_none()).unwrap_or_default();
-                        return Err(format!("something else was printed on the console in between: `{text}`"));
+                        let text =
+                            text.lines().find(|line| base64(line.as_bytes()).is_none()).unwrap_or_default();
+                        return Err(format!(
+                            "something else was printed on the console in between: `{text}`"
+                        ));
                     }
                 }
                 self.decoded += whole;
@@ -179,11 +196,18 @@ impl Frame {
 }
 
 /// Decodes base64 with line breaks and padding; `None` if it has anything else. Source: RFC 4648, section 4.
+///
+/// A terminal's echo of a control key, `^C`, is not meant.
 fn base64(text: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     let (mut bits, mut count, mut padding) = (0_u32, 0, 0);
-    for byte in text.iter().filter(|byte| !b"\r\n".contains(byte)) {
+    let mut text = text.iter().filter(|byte| !b"\r\n".contains(byte));
+    while let Some(byte) = text.next() {
         let value = match byte {
+            b'^' => {
+                text.next();
+                continue;
+            }
             b'A'..=b'Z' => byte - b'A',
             b'a'..=b'z' => byte - b'a' + 26,
             b'0'..=b'9' => byte - b'0' + 52,
@@ -220,7 +244,9 @@ mod tests {
 
     #[test]
     fn base64_is_read_as_the_rfc_has_it() {
-        for (text, bytes) in [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9v\nYmFy\n", "foobar")] {
+        for (text, bytes) in
+            [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("^CZm9v\nYmFy\n", "foobar")]
+        {
             assert_eq!(base64(text.as_bytes()), Some(bytes.into()));
         }
         for text in ["Z", "Zg", "Zg=", "Zg==Zg==", "Zm 9v", "Zm9v=", "random: crng"] {

@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn a_line_in_the_middle_of_another_is_taken_out() {
-        let (kept, lines) = cut(Speech::Stamped, "hel[   12.345678] virtio_blk: up\nlo\n[0.000001][    T1] x\n");
+        let (kept, lines) =
+            cut(Speech::Stamped, "hel[   12.345678] virtio_blk: up\nlo\n[0.000001][    T1] x\n");
         assert_eq!(kept, "hello\n");
         assert_eq!(lines, ["[   12.345678] virtio_blk: up", "[0.000001][    T1] x"]);
     }

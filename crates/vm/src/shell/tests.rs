@@ -32,21 +32,26 @@ fn a_console_that_is_a_shell_is_asked_until_it_answers() {
     let answer = format!("<{} base64>\n/ # ", marker(1, "session"));
     insta::assert_snapshot!(talk(&login(None, None), &["booting\n/ #", " ", "noise", "\n/ # ", &answer]), @r#"
     "booting\n/ #" -> Wait
-    " " -> Type("_bwm=1-3f3af1ecebbd; case \"$(command -v base64)\" in ?*) echo \"<$_bwm base64>\";; *) echo \"<$_bwm plain>\";; esac\n")
+    " " -> Type("_bwm=_bw1-3f3af1ecebbd; case \"$(command -v base64)\" in ?*) echo \"<$_bwm base64>\";; *) echo \"<$_bwm plain>\";; esac\n")
     "noise" -> Wait
-    "\n/ # " -> Type("_bwm=1-3f3af1ecebbd; case \"$(command -v base64)\" in ?*) echo \"<$_bwm base64>\";; *) echo \"<$_bwm plain>\";; esac\n")
-    "<1-3f3af1ecebbd base64>\n/ # " -> Ready(Base64)
+    "\n/ # " -> Type("_bwm=_bw1-3f3af1ecebbd; case \"$(command -v base64)\" in ?*) echo \"<$_bwm base64>\";; *) echo \"<$_bwm plain>\";; esac\n")
+    "<_bw1-3f3af1ecebbd base64>\n/ # " -> Ready(Base64)
     "#);
 }
 
 #[test]
 fn a_name_and_a_password_are_given_when_asked_for() {
-    let heard = ["Debian\n\nhost lo[    9.123456] random: crng init done\ngin: ", "root\n", "Password: ", "\nmotd\nroot@host:~# "];
+    let heard = [
+        "Debian\n\nhost lo[    9.123456] random: crng init done\ngin: ",
+        "root\n",
+        "Password: ",
+        "\nmotd\nroot@host:~# ",
+    ];
     insta::assert_snapshot!(talk(&login(Some("login: "), Some("secret")), &heard), @r#"
     "Debian\n\nhost lo[    9.123456] random: crng init done\ngin: " -> Type("root\n")
     "root\n" -> Wait
     "Password: " -> Type("secret\n")
-    "\nmotd\nroot@host:~# " -> Type("_bwm=1-3f3af1ecebbd; case \"$(command -v base64)\" in ?*) echo \"<$_bwm base64>\";; *) echo \"<$_bwm plain>\";; esac\n")
+    "\nmotd\nroot@host:~# " -> Type("_bwm=_bw1-3f3af1ecebbd; case \"$(command -v base64)\" in ?*) echo \"<$_bwm base64>\";; *) echo \"<$_bwm plain>\";; esac\n")
     "#);
 }
 
@@ -111,7 +116,8 @@ fn what_is_not_base64_is_not_taken_for_output() {
 
 #[test]
 fn a_guest_without_base64_sends_what_the_terminal_shows() {
-    let (lines, ended) = ended("1-x", Encoding::Plain, "<1-x\none\n[    3.141592] virtio_blk: up\ntwo 3\n1-x>\n");
+    let (lines, ended) =
+        ended("1-x", Encoding::Plain, "<1-x\none\n[    3.141592] virtio_blk: up\ntwo 3\n1-x>\n");
     assert_eq!(lines, ["one", "two"]);
     assert_eq!(ended, Some(Ended::Exited { output: b"one\ntwo".to_vec(), code: 3 }));
 }

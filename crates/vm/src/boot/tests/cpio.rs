@@ -19,9 +19,12 @@ pub(super) fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
 
 fn entry(out: &mut Vec<u8>, name: &str, mode: u32, bytes: &[u8], device: (u32, u32)) {
     let size = bytes.len() as u32;
-    let fields = [out.len() as u32, mode, 0, 0, 1, 0, size, 0, 0, device.0, device.1, name.len() as u32 + 1, 0];
+    let fields =
+        [out.len() as u32, mode, 0, 0, 1, 0, size, 0, 0, device.0, device.1, name.len() as u32 + 1, 0];
     out.extend_from_slice(b"070701");
-    fields.iter().for_each(|field| out.extend_from_slice(format!("{field:08x}").as_bytes()));
+    for field in fields {
+        out.extend_from_slice(format!("{field:08x}").as_bytes());
+    }
     out.extend_from_slice(name.as_bytes());
     out.push(0);
     out.resize(out.len().next_multiple_of(4), 0);
