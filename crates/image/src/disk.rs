@@ -5,15 +5,15 @@
 
 use bootway_exec::{Cx, MissingInput, StepOutput};
 use bootway_plan::{
-    ArtifactKind, Bytes, Class, DiskMap, EventKind, Explain, Name,
-    step::{Disk, Partition},
+    ArtifactKind, Bytes, Class, Digest, DiskMap, EventKind, Explain, Name,
+    step::{Disk, FsKind, Partition, Size},
 };
 use camino::Utf8PathBuf;
 use thiserror::Error;
 
 use crate::{
     Content, Node, NodeKind, Tree, TreeError,
-    fs::{self, FsError, Volume},
+    fs::{self, FsError, Request, Volume},
     layout::{self, DiskLayout, LayoutError, Need},
     sink::{Sink, SinkError},
     tree,
@@ -33,6 +33,9 @@ const FILE: &str = "disk.raw";
 pub fn disk(cx: &Cx<'_>, step: &Disk) -> Result<Vec<StepOutput>, DiskError> {
     let plan = Planned::of(cx, step)?;
     (cx.emit)(EventKind::Layout(plan.map()));
+    for partition in step.partitions.iter().filter(|it| it.fs == Some(FsKind::Ext4) && !has_journal(it)) {
+        cx.note(format!("partition `{}` is too small for a journal: its ext4 has none", partition.label));
+    }
     let path = cx.out.join(FILE);
     check_space(&plan, cx)?;
     plan.write(cx, &path)?;
@@ -63,24 +66,35 @@ enum Filling {
 
 impl Planned {
     fn of(cx: &Cx<'_>, step: &Disk) -> Result<Self, DiskError> {
-        let sector_size = step.sector_size.get();
         let mut fillings = Vec::with_capacity(step.partitions.len());
         let mut needs = Vec::with_capacity(step.partitions.len());
         for partition in &step.partitions {
-            let (filling, need) = look(cx, partition, sector_size)?;
+            let (filling, need) = look(cx, partition)?;
             fillings.push(filling);
             needs.push(need);
         }
+        let mut fits = Vec::with_capacity(fillings.len());
+        for (n, filling) in fillings.iter().enumerate() {
+            let request = request(cx, step, n, filling, needs[n].digest);
+            let labelled = |source| DiskError::Fs { label: step.partitions[n].label.clone(), source };
+            let fit = request.as_ref().map(Request::fit).transpose().map_err(labelled)?;
+            if let (Some(request), Some(fit)) = (&request, &fit) {
+                needs[n].least = fit.least;
+                needs[n].why = request.why(fit.least);
+            }
+            fits.push(fit);
+        }
         let layout = layout::plan(step, &needs)?;
         let mut volumes = Vec::with_capacity(fillings.len());
-        for (n, filling) in fillings.into_iter().enumerate() {
+        for (n, (filling, fit)) in fillings.iter().zip(fits).enumerate() {
             let slot = &layout.partitions[n];
-            volumes.push(match (filling, step.partitions[n].fs) {
-                (Filling::Tree(tree), Some(kind)) => {
-                    let planned = fs::plan(kind, &tree, slot, sector_size, needs[n].least, cx.epoch);
+            let request = request(cx, step, n, filling, needs[n].digest);
+            volumes.push(match (request, fit, filling) {
+                (Some(request), Some(fit), _) => {
+                    let planned = request.plan(fit, slot);
                     planned.map_err(|source| DiskError::Fs { label: slot.label.clone(), source })?
                 }
-                (Filling::Image(content), _) => Volume::Image(content),
+                (_, _, Filling::Image(content)) => Volume::Image(content.clone()),
                 _ => Volume::Blank,
             });
         }
@@ -110,8 +124,39 @@ impl Planned {
     }
 }
 
-/// Looks at what goes into `partition`, and says what it needs.
-fn look(cx: &Cx<'_>, partition: &Partition, sector_size: u64) -> Result<(Filling, Need), DiskError> {
+/// The file system that partition `n` is to get, if it gets one.
+///
+/// Its ids follow from what is in it and where, not from how big it is.
+fn request<'a>(
+    cx: &Cx<'_>,
+    step: &'a Disk,
+    n: usize,
+    filling: &'a Filling,
+    digest: Option<Digest>,
+) -> Option<Request<'a>> {
+    let Partition { fs: Some(kind), label, .. } = &step.partitions[n] else { return None };
+    let journal = has_journal(&step.partitions[n]);
+    let Filling::Tree(tree) = filling else { return None };
+    let content = digest.map_or_else(String::new, |digest| digest.to_string());
+    let identity = Digest::of(format!("fs {n} {} {content}\n{label}", kind.as_str()).as_bytes());
+    Some(Request {
+        kind: *kind,
+        journal,
+        tree,
+        label,
+        identity,
+        sector_size: step.sector_size.get(),
+        epoch: cx.epoch,
+    })
+}
+
+/// Whether an ext4 there has a journal: one that is too small for it has none.
+fn has_journal(partition: &Partition) -> bool {
+    partition.grow || !matches!(partition.size, Size::Exactly(size) if size.get() < fs::JOURNALED)
+}
+
+/// Looks at what goes into `partition`; what an image needs is known then, what a tree needs is not yet.
+fn look(cx: &Cx<'_>, partition: &Partition) -> Result<(Filling, Need), DiskError> {
     let label = || partition.label.clone();
     let Some(kind) = partition.fs else {
         let Some(source) = &partition.content else { return Ok((Filling::Nothing, Need::default())) };
@@ -127,21 +172,12 @@ fn look(cx: &Cx<'_>, partition: &Partition, sector_size: u64) -> Result<(Filling
         let need = Need { least: size, fs: Some(fs.to_owned()), digest: Some(input.digest), why: None };
         return Ok((Filling::Image(Content::File { path: input.path.clone(), size, digest: None }), need));
     };
-    let (tree, digest) = match &partition.content {
-        None => (empty(), None),
-        Some(source) => {
-            let tree = tree::load(cx, source, partition.owners);
-            (
-                tree.map_err(|source| DiskError::Tree { label: label(), source })?,
-                Some(cx.input(source)?.digest),
-            )
-        }
-    };
-    let least =
-        fs::least(kind, &tree, sector_size).map_err(|source| DiskError::Fs { label: label(), source })?;
-    let why = (least <= fs::floor(kind, sector_size)).then(|| fs::floor_reason(kind));
-    let need = Need { least, fs: Some(kind.as_str().to_owned()), digest, why };
-    Ok((Filling::Tree(tree), need))
+    let need = |digest| Need { fs: Some(kind.as_str().to_owned()), digest, ..Need::default() };
+    let Some(source) = &partition.content else { return Ok((Filling::Tree(empty()), need(None))) };
+    let digest = cx.input(source)?.digest;
+    let tree = tree::load(cx, source, partition.owners);
+    let tree = tree.map_err(|source| DiskError::Tree { label: label(), source })?;
+    Ok((Filling::Tree(tree), need(Some(digest))))
 }
 
 /// A tree with a root and nothing in it.

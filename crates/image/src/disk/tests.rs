@@ -196,6 +196,25 @@ fn the_disk_is_sparse_and_its_map_is_known_before() {
     assert!(allocated < 20 << 20, "{allocated}");
 }
 
+/// The partitions of a `ChromeOS` disk: an ext4 of 1 MiB, and ext2 for its kernels.
+#[test]
+fn ext2_and_the_smallest_ext4_are_sound() {
+    let runner = SystemRunner::default();
+    let mut sandbox = Sandbox::new(&runner);
+    provide_all(&mut sandbox, false);
+    let disk = made(
+        &sandbox,
+        r#"{ "partition": [
+            { "label": "STATE", "type": "linux-data", "size": "1MiB", "fs": "ext4" },
+            { "label": "BOOT", "type": "chromeos-rootfs", "size": "fit", "fs": "ext2", "content": "./root", "owners": "keep" }
+        ] }"#,
+    );
+    assert_eq!(sandbox.lines(), ["partition `STATE` is too small for a journal: its ext4 has none"]);
+    for label in ["STATE", "BOOT"] {
+        ask(&sandbox, "e2fsck", &["-fn", carved(&sandbox, &disk, label).as_str()]);
+    }
+}
+
 /// The kernel is the judge of what it will mount.
 #[test]
 fn the_kernel_mounts_the_root_and_sees_the_tree() {
@@ -246,7 +265,8 @@ fn what_cannot_be_made_says_why() {
     let shown = [
         failure(r#""fs": "ext4", "content": "./root", "size": "16MiB""#),
         failure(r#""fs": "fat32", "content": "./esp", "size": "16MiB""#),
-        failure(r#""fs": "ext4", "size": "8MiB""#),
+        failure(r#""fs": "ext4", "content": "./root", "size": "4MiB""#),
+        failure(r#""fs": "ext2", "content": "./root", "size": "4MiB""#),
         failure(r#""fs": "fat32", "content": "./root""#),
         failure(r#""content": "./root""#),
         failure(r#""fs": "ext4", "content": "./kernel""#),

@@ -27,13 +27,9 @@ const OWN_INODES: u64 = 12;
 /// Room beyond the content has an inode for every so many bytes, as mke2fs has it.
 const BYTES_PER_INODE: u64 = 16_384;
 
-/// What a volume is told about itself.
+/// What a volume is told about itself, whatever its size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
-    /// Bytes of its partition.
-    pub(crate) size: u64,
-    /// What [`least`] said.
-    pub(crate) least: u64,
     /// Which it is.
     pub(crate) uuid: [u8; 16],
     /// At most 16 bytes.
@@ -45,38 +41,81 @@ pub(crate) struct Options {
 /// A volume, laid out.
 pub(crate) struct Ext4 {
     layout: Layout,
-    files: Vec<(InodeHandle, Content)>,
+    files: Files,
+    size: u64,
     used: u64,
+    free: u64,
     metadata: u64,
 }
 
-/// The least size in bytes, in steps of `step`, that holds `tree`.
-pub(crate) fn least(tree: &Tree, step: u64) -> Result<u64, mkext4::Error> {
-    let content: u64 = contents(tree).map(|content| content.size().next_multiple_of(BLOCK)).sum();
-    // Enough for anything: a block for every name, twice the inodes, and the bitmaps.
-    let roomy = content + content / 64 + tree.nodes.len() as u64 * (BLOCK + 512) + 2 * LEAST;
-    let nodes = tree.nodes.len() as u64;
-    let sealed = Ext4::seal(tree, roomy.next_multiple_of(step), nodes + OWN_INODES, &Options::probe())?;
-    // What is in use in the roomy one, less what only its size costs, is close.
-    let mut size = sealed.used.max(LEAST).next_multiple_of(step);
-    let fits = |size| Ext4::seal(tree, size, nodes + OWN_INODES, &Options::probe()).is_ok();
-    if fits(size) {
-        while size > LEAST && fits(size - step) {
-            size -= step;
+/// The volume of the least size, in steps of `step`, that holds `tree`.
+pub(crate) fn fit(tree: &Tree, options: &Options, step: u64) -> Result<Ext4, mkext4::Error> {
+    let inodes = inodes(tree);
+    let mut size = estimate(tree, inodes).max(LEAST).next_multiple_of(step);
+    let most = size + size / 32 + 32 * step;
+    let mut best = loop {
+        match Ext4::seal(tree, size, inodes, options) {
+            Ok(sealed) => break sealed,
+            Err(error) if size >= most => return Err(error),
+            Err(_) => size += step,
         }
-    } else {
-        while !fits(size) {
-            size += step;
+    };
+    // The estimate is close; what it has too much is free.
+    let smaller = best.size.saturating_sub(best.free / step * step).max(LEAST);
+    for size in (smaller..best.size).step_by(step as usize) {
+        if let Ok(sealed) = Ext4::seal(tree, size, inodes, options) {
+            best = sealed;
+            break;
         }
     }
-    Ok(size)
+    Ok(best)
 }
 
-fn contents(tree: &Tree) -> impl Iterator<Item = &Content> {
-    tree.nodes.values().filter_map(|node| match &node.kind {
-        NodeKind::File(content) => Some(content),
-        _ => None,
-    })
+/// About how many bytes a volume that holds `tree` has.
+fn estimate(tree: &Tree, inodes: u64) -> u64 {
+    let mut records: HashMap<&str, u64> = HashMap::new();
+    let mut blocks = 0;
+    for (path, node) in &tree.nodes {
+        let parent = path.as_str().rsplit_once('/').map_or("", |(parent, _)| parent);
+        *records.entry(parent).or_default() += (8 + path.name().len() as u64).next_multiple_of(4);
+        blocks += match &node.kind {
+            NodeKind::File(content) => content.size().div_ceil(BLOCK),
+            NodeKind::Directory => 1,
+            NodeKind::Symlink { target } => u64::from(target.len() > 59),
+            _ => 0,
+        };
+    }
+    // Beyond its first block, a directory has an index and leaves that are nearly full.
+    blocks += records
+        .values()
+        .filter(|bytes| **bytes >= BLOCK - 24)
+        .map(|bytes| bytes.div_ceil(BLOCK - 32))
+        .sum::<u64>();
+    let mut total = blocks;
+    for _ in 0..3 {
+        let groups = total.div_ceil(GROUP);
+        let tables = 2 * groups + inodes.div_ceil(16) + (2 + groups / 4) * (1 + groups.div_ceil(128));
+        total = blocks + tables + journal_blocks(total) + 4;
+    }
+    total * BLOCK
+}
+
+/// Blocks of the journal of a volume of `blocks`: mke2fs's table.
+const fn journal_blocks(blocks: u64) -> u64 {
+    match blocks {
+        ..32_768 => 1024,
+        ..262_144 => 4096,
+        ..524_288 => 8192,
+        ..4_194_304 => 16_384,
+        ..8_388_608 => 32_768,
+        ..16_777_216 => 65_536,
+        ..33_554_432 => 131_072,
+        _ => 262_144,
+    }
+}
+
+fn inodes(tree: &Tree) -> u64 {
+    tree.nodes.len() as u64 + OWN_INODES
 }
 
 /// The blocks of a volume of `size` bytes; the last group is left out if it has no room for its own tables.
@@ -95,21 +134,17 @@ pub(crate) fn label(text: &str) -> &str {
     &text[..end]
 }
 
-impl Options {
-    /// For trying sizes.
-    const fn probe() -> Self {
-        Self { size: 0, least: 0, uuid: [0; 16], label: String::new(), epoch: 0 }
-    }
-}
-
 impl Ext4 {
-    /// Lays out `tree`.
-    pub(crate) fn plan(tree: &Tree, options: &Options) -> Result<Self, mkext4::Error> {
-        let needed = tree.nodes.len() as u64 + OWN_INODES;
-        let spare = options.size.saturating_sub(options.least) / BYTES_PER_INODE;
-        match Self::seal(tree, options.size, needed + spare, options) {
+    /// The same for a partition of `size` bytes: room beyond the content gets inodes.
+    pub(crate) fn grown(self, tree: &Tree, size: u64, options: &Options) -> Result<Self, mkext4::Error> {
+        if size == self.size {
+            return Ok(self);
+        }
+        let needed = inodes(tree);
+        let spare = size.saturating_sub(self.size) / BYTES_PER_INODE;
+        match Self::seal(tree, size, needed + spare, options) {
             // The tables of the spare inodes are what did not fit.
-            Err(_) if spare > 0 => Self::seal(tree, options.size, needed, options),
+            Err(_) if spare > 0 => Self::seal(tree, size, needed, options),
             sealed => sealed,
         }
     }
@@ -127,7 +162,13 @@ impl Ext4 {
         let mut counter = Counter::default();
         layout.writer(&mut counter)?;
         let free = u64::from(counter.free_blocks);
-        Ok(Self { layout, files, used: (blocks - free) * BLOCK, metadata: counter.bytes })
+        let (used, free) = ((blocks - free) * BLOCK, free * BLOCK);
+        Ok(Self { layout, files, size, used, free, metadata: counter.bytes })
+    }
+
+    /// Bytes of its partition.
+    pub(crate) const fn size(&self) -> u64 {
+        self.size
     }
 
     /// Bytes that hold something.
@@ -211,12 +252,25 @@ fn declare(mut builder: FsBuilder, tree: &Tree, epoch: u64) -> Result<(FsBuilder
                 }
             }
         };
+        check_xattrs(path, node)?;
         for (name, value) in &node.xattrs {
             builder.set_xattr(handle, name, value)?;
         }
         handles.insert(path, handle);
     }
     Ok((builder, files))
+}
+
+/// All of a file's attributes are in its inode and one block.
+fn check_xattrs(path: &TreePath, node: &Node) -> Result<(), mkext4::Error> {
+    let bytes: u64 = node.xattrs.iter().map(|(name, value)| (20 + name.len() + value.len()) as u64).sum();
+    if bytes <= BLOCK - 64 {
+        return Ok(());
+    }
+    let limit = BLOCK - 64;
+    Err(mkext4::Error::Invalid(format!(
+        "the extended attributes of `{path}` take {bytes} bytes, at most {limit} fit"
+    )))
 }
 
 /// Counts what would be written, and looks at the superblock on its way.
