@@ -8,7 +8,7 @@ mod limits;
 mod select;
 mod tarball;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unpack;
 
 pub use fault::{ArchiveError, Fault};

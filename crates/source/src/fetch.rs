@@ -70,3 +70,6 @@ impl Explain for FetchError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,14 +28,15 @@ const PIECE: usize = 1 << 20;
 /// How long to wait before something that failed or is locked is tried again.
 const WAIT: Duration = Duration::from_millis(50);
 
+/// Before the second attempt; twice that before the third. A test's server recovers at once.
+const PAUSE: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_secs(1) };
+
 /// A directory of files that are named after their SHA-256.
 #[derive(Clone, Debug)]
 pub(crate) struct Store<'a> {
     dir: Utf8PathBuf,
     cancel: &'a Cancel,
     client: Client,
-    /// Before the second attempt; twice that before the third.
-    pub(crate) pause: Duration,
 }
 
 /// Something to be had.
@@ -54,7 +55,7 @@ impl<'a> Store<'a> {
     pub(crate) fn new(cx: &Cx<'a>) -> Result<Self, DownloadError> {
         let dir = cx.cache.join("sha256");
         fs_err::create_dir_all(&dir)?;
-        Ok(Self { dir, cancel: cx.cancel, client: Client::new(), pause: Duration::from_secs(1) })
+        Ok(Self { dir, cancel: cx.cancel, client: Client::new() })
     }
 
     /// Where the file with this digest is, after its content was read and found right.
@@ -170,7 +171,7 @@ impl<'a> Store<'a> {
                 Err(TransferStop::Cancelled) => return Err(DownloadError::Cancelled),
                 Err(TransferStop::Io(error)) => return Err(error.into()),
                 Err(TransferStop::Fault(TransferFault::Transient(_))) if attempt < ATTEMPTS => {
-                    self.wait(self.pause * attempt)?;
+                    self.wait(PAUSE * attempt)?;
                     attempt += 1;
                 }
                 Err(TransferStop::Fault(fault)) => return Ok(Attempt::Failed(fault)),
@@ -189,7 +190,7 @@ impl<'a> Store<'a> {
                     Err(TransferStop::Cancelled) => return Err(DownloadError::Cancelled),
                     Err(TransferStop::Io(error)) => return Err(error.into()),
                     Err(TransferStop::Fault(TransferFault::Transient(_))) if attempt < ATTEMPTS => {
-                        self.wait(self.pause * attempt)?;
+                        self.wait(PAUSE * attempt)?;
                     }
                     Err(TransferStop::Fault(fault)) => {
                         tried.push(format!("{url}: {fault}"));
@@ -276,7 +277,7 @@ impl Sink for Collected {
 #[derive(Debug, Error)]
 pub enum DownloadError {
     /// What came is something else.
-    #[error("`{url}` is not what the plan says: its SHA-256 is `{got}`, and `{wanted}` is wanted")]
+    #[error("`{url}` is the wrong file: its SHA-256 is `{got}`, and `{wanted}` is wanted")]
     WrongDigest {
         /// From where.
         url: String,

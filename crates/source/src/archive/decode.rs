@@ -180,6 +180,11 @@ impl<'a> Decoded<'a> {
         self.at
     }
 
+    /// Whether all of it was decoded and handed out.
+    pub(crate) const fn ended(&self) -> bool {
+        self.ended
+    }
+
     /// The next bytes, at least one and at most `limit`; empty at the end.
     pub(crate) fn next(&mut self, limit: u64) -> Result<&[u8], Stop> {
         while self.used == self.chunk.len() && !self.ended {

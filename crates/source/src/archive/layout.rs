@@ -123,10 +123,7 @@ impl Layout {
         let there = self.nodes.get(&place.path).map(|node| node.kind.clone());
         match (there, &kind) {
             _ if place.path.is_root() && kind != Kind::Directory => {
-                return Err(Fault::Path {
-                    path: readable(place.named.as_str()),
-                    reason: "is the root and no directory",
-                });
+                return Err(Fault::Path { path: "/".to_owned(), reason: "is the root and no directory" });
             }
             (Some(Kind::Symlink(_)), Kind::Directory) if self.leads_to_directory(&place.path) => {
                 return Ok(());

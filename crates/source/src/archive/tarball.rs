@@ -69,7 +69,7 @@ pub(crate) fn next(stream: &mut Decoded<'_>) -> Result<Option<Member>, Stop> {
     loop {
         let mut block = [0; BLOCK as usize];
         let whole = match stream.fill(&mut block) {
-            Err(Stop::Fault(Fault::Truncated { .. })) if stream.at() < BLOCK => {
+            Err(Stop::Fault(Fault::Truncated { .. })) if stream.at() < BLOCK && stream.ended() => {
                 return Err(stream.damaged(BLOCK, "this is not a tar archive").into());
             }
             filled => filled?,

@@ -13,7 +13,13 @@ use crate::unpack::unpack;
 pub(crate) struct Tar(Vec<u8>);
 
 impl Tar {
-    pub(crate) fn header(mut self, kind: EntryType, path: &str, link: &str, edit: impl FnOnce(&mut Header)) -> Self {
+    pub(crate) fn header(
+        mut self,
+        kind: EntryType,
+        path: &str,
+        link: &str,
+        edit: impl FnOnce(&mut Header),
+    ) -> Self {
         let mut header = Header::new_ustar();
         header.set_entry_type(kind);
         header.set_mode(if kind == EntryType::Directory { 0o755 } else { 0o644 });
@@ -35,7 +41,8 @@ impl Tar {
     }
 
     pub(crate) fn file(self, path: &str, content: &str) -> Self {
-        self.header(EntryType::Regular, path, "", |header| header.set_size(content.len() as u64)).content(content.as_bytes())
+        self.header(EntryType::Regular, path, "", |header| header.set_size(content.len() as u64))
+            .content(content.as_bytes())
     }
 
     pub(crate) fn dir(self, path: &str) -> Self {
@@ -87,7 +94,9 @@ pub(crate) fn package(name: &str, data: &[u8]) -> Vec<u8> {
 fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut bytes = b"!<arch>\n".to_vec();
     for (name, content) in members {
-        bytes.extend(format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, "100644", content.len()).as_bytes());
+        bytes.extend(
+            format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, "100644", content.len()).as_bytes(),
+        );
         bytes.extend(*content);
         if content.len() % 2 == 1 {
             bytes.push(b'\n');
@@ -123,8 +132,12 @@ fn with(archive: &[u8], json: &str) -> String {
         }
         Err(error) => Failure::of(&error).to_string(),
     };
-    let outside: Vec<_> = fs_err::read_dir(sandbox.cx().out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(outside.iter().all(|name| ["tree", "tree.manifest", ".contents"].iter().any(|ours| name == *ours)), "{outside:?}");
+    let outside: Vec<_> =
+        fs_err::read_dir(sandbox.cx().out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(
+        outside.iter().all(|name| ["tree", "tree.manifest", ".contents"].iter().any(|ours| name == *ours)),
+        "{outside:?}"
+    );
     let notes: Vec<String> = sandbox.lines();
     [notes, vec![listing]].concat().join("\n").replace(sandbox.root().as_str(), "")
 }
@@ -134,7 +147,10 @@ pub(crate) fn provide(sandbox: &mut Sandbox<'_>, archive: &[u8]) {
     fs_err::write(&path, archive).unwrap();
     let source: Source = "./it".parse().unwrap();
     let size = Bytes::new(archive.len() as u64);
-    sandbox.inputs.insert(source, Input { path, kind: ArtifactKind::File, digest: Digest::of(archive), size, made: false });
+    sandbox.inputs.insert(
+        source,
+        Input { path, kind: ArtifactKind::File, digest: Digest::of(archive), size, made: false },
+    );
 }
 
 /// The manifest, one short line for each entry.
@@ -153,7 +169,11 @@ pub(crate) fn listing(manifest: &Utf8Path) -> String {
             bootway_plan::EntryKind::Fifo => "fifo".to_owned(),
             bootway_plan::EntryKind::Socket => "socket".to_owned(),
         };
-        let owner = if (entry.uid, entry.gid) == (0, 0) { String::new() } else { format!(" {}:{}", entry.uid, entry.gid) };
+        let owner = if (entry.uid, entry.gid) == (0, 0) {
+            String::new()
+        } else {
+            format!(" {}:{}", entry.uid, entry.gid)
+        };
         let xattrs: String = entry.xattrs.iter().map(|(name, value)| format!(" {name}={value:?}")).collect();
         format!("{:04o} {path} {what}{owner}{xattrs}", entry.mode)
     };
@@ -179,9 +199,15 @@ fn agrees(tree: &Utf8Path) {
                 assert_eq!(Digest::of(&fs_err::read(&host).unwrap()), *digest, "{path}");
             }
             EntryKind::HardLink { to } => {
-                assert_eq!(metadata().ino(), fs_err::metadata(tree.join(to.as_str())).unwrap().ino(), "{path}");
+                assert_eq!(
+                    metadata().ino(),
+                    fs_err::metadata(tree.join(to.as_str())).unwrap().ino(),
+                    "{path}"
+                );
             }
-            EntryKind::Symlink { target } => assert_eq!(fs_err::read_link(&host).unwrap().to_str().unwrap(), target),
+            EntryKind::Symlink { target } => {
+                assert_eq!(fs_err::read_link(&host).unwrap().to_str().unwrap(), target)
+            }
             _ => {
                 assert!(!host.exists(), "{path}");
                 continue;
@@ -281,7 +307,8 @@ fn long_names_of_both_dialects_are_read() {
 
 #[test]
 fn merged_usr_is_merged_in_any_order() {
-    let link_first = Tar::default().symlink("lib", "usr/lib").file("lib/a", "a").dir("./lib/").file("lib/b", "b").end();
+    let link_first =
+        Tar::default().symlink("lib", "usr/lib").file("lib/a", "a").dir("./lib/").file("lib/b", "b").end();
     let link_last = Tar::default().file("lib/a", "a").file("lib/b", "b").symlink("lib", "usr/lib").end();
     assert_eq!(unpacked(&link_first), unpacked(&link_last));
     insta::assert_snapshot!(unpacked(&link_first), @"
@@ -325,7 +352,8 @@ fn later_entries_win() {
 
 #[test]
 fn hard_links_keep_their_content_when_the_first_name_is_replaced() {
-    let tar = Tar::default().file("b", "shared").hard_link("c", "b").hard_link("a", "./b").file("b", "new").end();
+    let tar =
+        Tar::default().file("b", "shared").hard_link("c", "b").hard_link("a", "./b").file("b", "new").end();
     insta::assert_snapshot!(unpacked(&tar), @"
     0755 / dir
     0644 /a 6 B
@@ -341,7 +369,12 @@ fn hostile_archives_stay_inside() {
     let outside = Tar::default().file("a/../../evil", "x").end();
     insta::assert_snapshot!(unpacked(&outside), @"error: cannot unpack `./it`: entry `a/../../evil` leaves the tree: `..` and NUL are not allowed");
     // An absolute path is one inside the tree, and so is what a link means.
-    let through = Tar::default().symlink("etc", "/tmp").file("/etc/evil", "x").symlink("up", "../../..").file("up/evil", "y").end();
+    let through = Tar::default()
+        .symlink("etc", "/tmp")
+        .file("/etc/evil", "x")
+        .symlink("up", "../../..")
+        .file("up/evil", "y")
+        .end();
     insta::assert_snapshot!(unpacked(&through), @"
     0755 / dir
     0777 /etc -> /tmp
@@ -378,18 +411,20 @@ fn contradictions_are_refused() {
     error: cannot unpack `./it`: entry `a` is a symbolic link into the directory that it replaces, `a/c`
     error: cannot unpack `./it`: entry `b` is a hard link to the directory `a`
     error: cannot unpack `./it`: entry `a` is a symbolic link with a target that none can have
-    error: cannot unpack `./it`: entry `` is the root and no directory
+    error: cannot unpack `./it`: entry `/` is the root and no directory
     error: cannot unpack `./it`: entry `` has no name
     ");
 }
 
 #[test]
 fn claims_are_limited() {
-    let claim = |kind, size: u64| Tar::default().header(kind, "big", "", |header| header.set_size(size)).end();
+    let claim =
+        |kind, size: u64| Tar::default().header(kind, "big", "", |header| header.set_size(size)).end();
     let deep = Tar::default().pax(&[("path", &"a/".repeat(1500))]).file("x", "x").end();
     let wide = Tar::default().pax(&[("path", &"a".repeat(300))]).file("x", "x").end();
     let long_link = Tar::default().pax(&[("linkpath", &"a".repeat(5000))]).symlink("x", "x").end();
-    let chain = (1..42).fold(Tar::default().dir("l0"), |tar, n| tar.symlink(&format!("l{n}"), &format!("l{}", n - 1)));
+    let chain = (1..42)
+        .fold(Tar::default().dir("l0"), |tar, n| tar.symlink(&format!("l{n}"), &format!("l{}", n - 1)));
     let said = [
         claim(EntryType::Regular, 1 << 40),
         claim(EntryType::Regular, 1 << 32),
@@ -453,7 +488,7 @@ fn damage_is_named_with_its_place() {
     error: cannot unpack `./it`: the archive is truncated at byte 3000: download or make it again
     error: cannot unpack `./it`: the archive is truncated at byte 5632: download or make it again
     error: cannot unpack `./it`: the archive is truncated at byte 6656: download or make it again
-    error: cannot unpack `./it`: the archive is damaged at byte 0: this is not a tar archive
+    error: cannot unpack `./it`: the archive is truncated at byte 155: download or make it again
     error: cannot unpack `./it`: the archive is damaged at byte 0: it does not decompress: lzma data error
     error: cannot unpack `./it`: the archive is damaged at byte 0: this is not a tar archive
     error: cannot unpack `./it`: the archive is damaged at byte 5632: the checksum of a header is wrong
@@ -478,7 +513,9 @@ fn keeps_and_drops_by_either_name() {
         .file("boot/vmlinuz-6.1", "k")
         .file("boot/System.map", "m")
         .end();
-    let select = |keep: &str, drop: &str| with(&tar, &format!(r#"{{ "from": "./it", "keep": {keep}, "drop": {drop} }}"#));
+    let select = |keep: &str, drop: &str| {
+        with(&tar, &format!(r#"{{ "from": "./it", "keep": {keep}, "drop": {drop} }}"#))
+    };
     insta::assert_snapshot!(select(r#"["boot/vmlinuz-*", "lib/modules/**"]"#, "[]"), @"
     0755 / dir
     0755 /boot dir
@@ -527,7 +564,12 @@ fn a_kept_hard_link_needs_its_content() {
 
 #[test]
 fn strips_leading_components() {
-    let tar = Tar::default().dir("linux-6.1/").file("linux-6.1/README", "r").file("linux-6.1/fs/Kconfig", "k").hard_link("linux-6.1/x", "linux-6.1/README").end();
+    let tar = Tar::default()
+        .dir("linux-6.1/")
+        .file("linux-6.1/README", "r")
+        .file("linux-6.1/fs/Kconfig", "k")
+        .hard_link("linux-6.1/x", "linux-6.1/README")
+        .end();
     insta::assert_snapshot!(with(&tar, r#"{ "from": "./it", "strip": 1 }"#), @"
     0755 / dir
     0644 /README 1 B
@@ -570,14 +612,28 @@ fn what_gnu_tar_packs_is_what_we_unpack() {
         fs_err::hard_link(deep.join("f".repeat(60)), scratch.join("t/hard")).unwrap();
         fs_err::os::unix::fs::symlink("hard", scratch.join("t/soft")).unwrap();
         let archive = sandbox.root().join("packed");
-        let args = [&format!("--format={format}"), flag, "--sort=name", "-C", scratch.as_str(), "-cf", archive.as_str(), "t"];
+        let args = [
+            &format!("--format={format}"),
+            flag,
+            "--sort=name",
+            "-C",
+            scratch.as_str(),
+            "-cf",
+            archive.as_str(),
+            "t",
+        ];
         oracle(&sandbox.cx(), "tar", "tar xz-utils zstd", &args);
         let bytes = fs_err::read(&archive).unwrap();
         provide(&mut sandbox, &bytes);
         let step: step::Unpack = serde_json::from_str(r#"{ "from": "./it", "strip": 1 }"#).unwrap();
         unpack(&sandbox.cx(), &step).unwrap();
         agrees(&sandbox.cx().out.join("tree"));
-        oracle(&sandbox.cx(), "diff", "diffutils", &["-r", scratch.join("t").as_str(), sandbox.cx().out.join("tree").as_str()]);
+        oracle(
+            &sandbox.cx(),
+            "diff",
+            "diffutils",
+            &["-r", scratch.join("t").as_str(), sandbox.cx().out.join("tree").as_str()],
+        );
     }
 }
 
@@ -596,14 +652,20 @@ fn what_dpkg_deb_builds_is_what_we_unpack() {
         fs_err::write(tree.join("usr/bin/x"), vec![7; 300_001]).unwrap();
         fs_err::os::unix::fs::symlink("usr/bin", tree.join("bin")).unwrap();
         let (deb, theirs) = (scratch.join("x.deb"), scratch.join("theirs"));
-        let build = [&format!("-Z{compression}"), "--root-owner-group", "--build", tree.as_str(), deb.as_str()];
+        let build =
+            [&format!("-Z{compression}"), "--root-owner-group", "--build", tree.as_str(), deb.as_str()];
         oracle(&sandbox.cx(), "dpkg-deb", "dpkg", &build);
         oracle(&sandbox.cx(), "dpkg-deb", "dpkg", &["-x", deb.as_str(), theirs.as_str()]);
         let bytes = fs_err::read(&deb).unwrap();
         provide(&mut sandbox, &bytes);
         unpack(&sandbox.cx(), &serde_json::from_str(r#"{ "from": "./it" }"#).unwrap()).unwrap();
         agrees(&sandbox.cx().out.join("tree"));
-        oracle(&sandbox.cx(), "diff", "diffutils", &["-r", theirs.as_str(), sandbox.cx().out.join("tree").as_str()]);
+        oracle(
+            &sandbox.cx(),
+            "diff",
+            "diffutils",
+            &["-r", theirs.as_str(), sandbox.cx().out.join("tree").as_str()],
+        );
     }
 }
 
