@@ -6,6 +6,7 @@ mod disk;
 mod format;
 mod fs;
 mod initramfs;
+mod inspect;
 mod layout;
 mod modules;
 mod partition_type;
@@ -26,6 +27,7 @@ pub use fs::{
     fat::{FatEntry, FatError, FatProblem, FatReader},
 };
 pub use initramfs::{InitramfsError, initramfs};
+pub use inspect::{FsReport, ImageKind, ImageReport, InspectError, PartitionReport, inspect, look};
 pub use layout::LayoutError;
 pub use modules::ModulesError;
 pub use sink::SinkError;

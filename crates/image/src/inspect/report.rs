@@ -1,0 +1,299 @@
+//! What a file is, by what is in it.
+
+use std::{fmt, fs::File};
+
+use bootway_plan::Bytes;
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
+
+use super::{InspectError, volume::start_of};
+use crate::{
+    compress::{self, Magic},
+    format::{
+        cpio, gpt,
+        kernel::{self, Kernel},
+        pe,
+        superblock::{self, Superblock},
+    },
+    partition_type::kind_of,
+    tree,
+};
+
+/// What a file is, and what is in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ImageReport {
+    /// Which file.
+    pub path: Utf8PathBuf,
+    /// Of the file, or of all files of a tree.
+    pub size: Bytes,
+    /// What it is.
+    pub image: ImageKind,
+}
+
+/// What an image is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum ImageKind {
+    /// A disk with a GUID partition table, both copies whole.
+    Disk {
+        /// Of the disk.
+        guid: String,
+        /// Of a sector.
+        sector_size: Bytes,
+        /// In the order of the disk.
+        partitions: Vec<PartitionReport>,
+    },
+    /// A file system.
+    FileSystem(FsReport),
+    /// A PE file, such as a unified kernel image.
+    Pe {
+        /// `x86-64`, `arm64`, or a number.
+        machine: String,
+        /// Whether firmware would start it.
+        efi_application: bool,
+        /// Names and sizes of its sections.
+        sections: Vec<(String, Bytes)>,
+        /// The kernel's version and command line, if it is a unified kernel image.
+        kernel: Option<String>,
+    },
+    /// A Linux kernel.
+    Kernel {
+        /// `bzImage`, `arm64 Image` or `ELF`.
+        format: String,
+        /// What `uname -r` will say, if the kernel says it.
+        version: Option<String>,
+    },
+    /// A cpio archive in the newc format.
+    Initramfs {
+        /// `none`, `gzip`, `zstd` or `xz`.
+        compression: String,
+        /// How many files are in it.
+        files: u64,
+    },
+    /// A tree artifact: a directory beside its manifest.
+    Tree {
+        /// How many files are in it, of any kind.
+        files: u64,
+    },
+    /// Nothing that is known here.
+    Unknown {
+        /// Its first sixteen bytes, escaped.
+        starts_with: String,
+    },
+}
+
+/// A partition of a disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PartitionReport {
+    /// Its place in the table, from 1.
+    pub number: u32,
+    /// Its GPT name.
+    pub label: String,
+    /// Its type, as in a plan.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Partition GUID.
+    pub guid: String,
+    /// First byte.
+    pub offset: Bytes,
+    /// Bytes.
+    pub size: Bytes,
+    /// What is in it, if that is known here.
+    pub fs: Option<FsReport>,
+}
+
+/// A file system, as it describes itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FsReport {
+    /// `ext2`, `ext3`, `ext4`, `squashfs`, `fat12`, `fat16`, `fat32`.
+    pub name: String,
+    /// Its label, if it has one.
+    pub label: Option<String>,
+    /// Its UUID, or the serial number of a FAT volume.
+    pub uuid: Option<String>,
+    /// Bytes it says that it has.
+    pub size: Bytes,
+    /// Bytes that hold something, if it says so.
+    pub used: Option<Bytes>,
+    /// What else it says: compressor and block size.
+    pub detail: Option<String>,
+}
+
+/// Says what the file or tree at `path` is.
+///
+/// # Errors
+///
+/// If it cannot be read. What is damaged beyond recognition is [`ImageKind::Unknown`].
+pub fn look(path: &Utf8Path) -> Result<ImageReport, InspectError> {
+    let metadata = fs_err::metadata(path)?;
+    if metadata.is_dir() {
+        let manifest = tree::read_manifest(path)?;
+        let files = manifest.entries.len() as u64;
+        let size = Bytes::new(manifest.content_size());
+        return Ok(ImageReport { path: path.to_owned(), size, image: ImageKind::Tree { files } });
+    }
+    let file = fs_err::File::open(path)?.into_file();
+    Ok(ImageReport { path: path.to_owned(), size: Bytes::new(metadata.len()), image: image(&file)? })
+}
+
+fn image(file: &File) -> Result<ImageKind, InspectError> {
+    let start = start_of(file, 0)?;
+    if let Ok(gpt) = gpt::read(&mut &*file) {
+        return disk(file, &gpt);
+    }
+    if let Some(superblock) = superblock::parse(&start) {
+        return Ok(ImageKind::FileSystem(fs_report(superblock)));
+    }
+    let mut head = vec![0; 64 << 10];
+    let length = std::os::unix::fs::FileExt::read_at(file, &mut head, 0)?;
+    head.truncate(length);
+    // A bzImage is a PE file too: its kernel is what it is for.
+    match kernel::parse(&head) {
+        Some(Kernel::BzImage { version }) => return Ok(ImageKind::Kernel { format: "bzImage".to_owned(), version }),
+        Some(Kernel::Arm64) => return Ok(ImageKind::Kernel { format: "arm64 Image".to_owned(), version: None }),
+        Some(Kernel::Elf) => return Ok(ImageKind::Kernel { format: "ELF".to_owned(), version: None }),
+        None => {}
+    }
+    if let Ok(pe) = pe::parse(&head) {
+        return Ok(pe_report(file, &pe));
+    }
+    let magic = Magic::of(&start);
+    let mut files = 0;
+    let scanned = compress::decoder(magic, file)
+        .map(|mut from| cpio::scan(&mut from, 8 << 30, |_, _| files += 1));
+    if matches!(scanned, Ok(Ok(_))) {
+        return Ok(ImageKind::Initramfs { compression: magic.as_str().to_owned(), files });
+    }
+    Ok(ImageKind::Unknown { starts_with: start[..start.len().min(16)].escape_ascii().to_string() })
+}
+
+fn disk(file: &File, gpt: &gpt::Gpt) -> Result<ImageKind, InspectError> {
+    let mut partitions = Vec::new();
+    for entry in &gpt.entries {
+        let offset = entry.first * gpt.sector_size;
+        let fs = superblock::parse(&start_of(file, offset)?).map(fs_report);
+        partitions.push(PartitionReport {
+            number: entry.number,
+            label: entry.label.clone(),
+            kind: kind_of(entry.kind).to_string(),
+            guid: entry.guid.to_string(),
+            offset: Bytes::new(offset),
+            size: Bytes::new((entry.last - entry.first + 1) * gpt.sector_size),
+            fs,
+        });
+    }
+    partitions.sort_by_key(|partition| partition.offset);
+    Ok(ImageKind::Disk { guid: gpt.guid.to_string(), sector_size: Bytes::new(gpt.sector_size), partitions })
+}
+
+fn pe_report(file: &File, pe: &pe::Pe) -> ImageKind {
+    let text = |name: &str| {
+        let section = pe.sections.iter().find(|section| section.name == name)?;
+        let mut bytes = vec![0; section.size.min(section.file_size).min(4096) as usize];
+        std::os::unix::fs::FileExt::read_exact_at(file, &mut bytes, section.file_offset.into()).ok()?;
+        Some(String::from_utf8_lossy(&bytes).trim_end_matches(['\0', '\n']).to_owned())
+    };
+    let kernel = text(".cmdline").map(|cmdline| match text(".uname") {
+        Some(version) => format!("{version}, {cmdline}"),
+        None => cmdline,
+    });
+    let sections = pe.sections.iter().map(|it| (it.name.clone(), Bytes::new(it.size.into())));
+    ImageKind::Pe {
+        machine: match pe.machine {
+            0x8664 => "x86-64".to_owned(),
+            0xaa64 => "arm64".to_owned(),
+            other => format!("{other:#06x}"),
+        },
+        efi_application: pe.subsystem == pe::EFI_APPLICATION,
+        sections: sections.collect(),
+        kernel,
+    }
+}
+
+fn fs_report(superblock: Superblock) -> FsReport {
+    let some = |text: String| (!text.is_empty()).then_some(text);
+    match superblock {
+        Superblock::Ext(ext) => FsReport {
+            name: ext.name.to_owned(),
+            label: some(ext.label),
+            uuid: Some(ext.uuid.to_string()),
+            size: Bytes::new(ext.blocks.saturating_mul(ext.block_size)),
+            used: Some(Bytes::new(ext.blocks.saturating_sub(ext.free_blocks).saturating_mul(ext.block_size))),
+            detail: None,
+        },
+        Superblock::Squashfs(squashfs) => FsReport {
+            name: "squashfs".to_owned(),
+            label: None,
+            uuid: None,
+            size: Bytes::new(squashfs.bytes_used),
+            used: Some(Bytes::new(squashfs.bytes_used)),
+            detail: Some(format!(
+                "{}, blocks of {}, {} files",
+                squashfs.compressor(),
+                Bytes::new(squashfs.block_size.into()),
+                squashfs.inodes
+            )),
+        },
+        Superblock::Fat(fat) => FsReport {
+            name: fat.name.to_owned(),
+            label: some(fat.label).filter(|label| label != "NO NAME"),
+            uuid: Some(format!("{:04X}-{:04X}", fat.serial >> 16, fat.serial & 0xffff)),
+            size: Bytes::new(fat.size),
+            used: None,
+            detail: None,
+        },
+    }
+}
+
+impl fmt::Display for FsReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.size.human())?;
+        if let Some(used) = self.used.filter(|used| *used != self.size) {
+            write!(f, ", {} used", used.human())?;
+        }
+        for text in [&self.label, &self.uuid, &self.detail].into_iter().flatten() {
+            write!(f, ", {text}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ImageReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}, ", self.path, self.size.human())?;
+        match &self.image {
+            ImageKind::Disk { guid, sector_size, partitions } => {
+                writeln!(f, "GPT disk {guid}, sectors of {sector_size}")?;
+                for it in partitions {
+                    let (at, size) = (it.offset.human(), it.size.human());
+                    write!(f, "{:>3}  {at:>9}  {size:>9}  {}  {}  {}", it.number, it.kind, it.label, it.guid)?;
+                    match &it.fs {
+                        Some(fs) => writeln!(f, "\n     {fs}")?,
+                        None => writeln!(f)?,
+                    }
+                }
+                Ok(())
+            }
+            ImageKind::FileSystem(fs) => writeln!(f, "{fs}"),
+            ImageKind::Pe { machine, efi_application, sections, kernel } => {
+                writeln!(f, "{} for {machine}", if *efi_application { "EFI program" } else { "PE file" })?;
+                if let Some(kernel) = kernel {
+                    writeln!(f, "     {kernel}")?;
+                }
+                sections.iter().try_for_each(|(name, size)| writeln!(f, "{:>14}  {name}", size.human()))
+            }
+            ImageKind::Kernel { format, version } => {
+                let version = version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+                writeln!(f, "Linux kernel{version}, {format}")
+            }
+            ImageKind::Initramfs { compression, files } => {
+                writeln!(f, "initramfs of {files} files, compression: {compression}")
+            }
+            ImageKind::Tree { files } => writeln!(f, "tree of {files} files"),
+            ImageKind::Unknown { starts_with } => writeln!(f, "unknown: it begins with `{starts_with}`"),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Names and contents of whatever holds files: a tree, or a file system inside of a file.
+
+use std::{cell::OnceCell, collections::{BTreeMap, BTreeSet}, fs::File, io, os::unix::fs::FileExt};
+
+use bootway_plan::{Digest, Entry, EntryKind, Manifest, TreePath};
+use camino::Utf8Path;
+use thiserror::Error;
+
+use super::squashfs::Squashfs;
+use crate::{
+    format::superblock::{self, START, Superblock},
+    fs::fat::FatReader,
+    tree,
+};
+
+/// More than any image has; a damaged one may say that it has more.
+pub(super) const MOST_FILES: usize = 8 << 20;
+/// Deeper than any path that can be opened.
+const MOST_LEVELS: usize = 512;
+/// The inode of an ext file system's root directory.
+const EXT_ROOT: u32 = 2;
+
+/// What is at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Directory,
+    File { size: u64, number: u64 },
+    Symlink { target: String },
+    Other,
+}
+
+/// Everything in a volume, by path.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Listing {
+    pub(super) files: BTreeMap<TreePath, Found>,
+    /// The same as a manifest, which knows how links are followed; made when it is asked for.
+    manifest: OnceCell<Manifest>,
+}
+
+impl Listing {
+    /// Where `path` leads when links are followed inside the volume.
+    pub(super) fn resolve(&self, path: &TreePath) -> Option<TreePath> {
+        let entry = |(path, found): (&TreePath, &Found)| {
+            let kind = match found {
+                Found::Directory => EntryKind::Directory,
+                Found::File { size, .. } => EntryKind::File { size: *size, digest: Digest::of(b"") },
+                Found::Symlink { target } => EntryKind::Symlink { target: target.clone() },
+                Found::Other => EntryKind::Fifo,
+            };
+            (path.clone(), Entry { mode: 0, uid: 0, gid: 0, kind, xattrs: BTreeMap::new() })
+        };
+        let manifest = self.manifest.get_or_init(|| Manifest { entries: self.files.iter().map(entry).collect() });
+        manifest.resolve(path)
+    }
+}
+
+/// Something that holds files.
+pub(super) enum Volume<'a> {
+    /// The directory of a tree artifact.
+    Tree(&'a Utf8Path),
+    Squashfs(Squashfs<'a>),
+    Ext(mkext4::reader::Fs<At<'a>>),
+    Fat { fat: FatReader<&'a File>, paths: Vec<String> },
+}
+
+/// A part of a file, from a byte on.
+pub(super) struct At<'a> {
+    file: &'a File,
+    start: u64,
+}
+
+impl mkext4::reader::ReadAt for At<'_> {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let at = self.start.checked_add(offset).ok_or(io::ErrorKind::UnexpectedEof)?;
+        FileExt::read_exact_at(self.file, buffer, at)
+    }
+}
+
+/// The first bytes at `start`, fewer at the end of the file.
+pub(super) fn start_of(file: &File, start: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; START];
+    let mut length = 0;
+    while length < START {
+        match file.read_at(&mut bytes[length..], start + length as u64)? {
+            0 => break,
+            more => length += more,
+        }
+    }
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+impl<'a> Volume<'a> {
+    /// The file system at byte `start` of `file`.
+    pub(super) fn open(file: &'a File, start: u64) -> Result<Self, Damaged> {
+        Ok(match superblock::parse(&start_of(file, start)?) {
+            Some(Superblock::Squashfs(_)) => Self::Squashfs(Squashfs::open(file, start)?),
+            Some(Superblock::Ext(_)) => Self::Ext(mkext4::reader::Fs::open(At { file, start })?),
+            Some(Superblock::Fat(_)) => Self::Fat { fat: FatReader::open(file, start)?, paths: Vec::new() },
+            None => return Err(Damaged::Unsupported("no file system is recognised".to_owned())),
+        })
+    }
+
+    pub(super) fn list(&mut self) -> Result<Listing, Damaged> {
+        match self {
+            Self::Tree(dir) => list_tree(dir),
+            Self::Squashfs(squashfs) => squashfs.list(),
+            Self::Ext(ext) => list_ext(ext),
+            Self::Fat { fat, paths } => list_fat(fat, paths),
+        }
+    }
+
+    /// The first `limit` bytes of a file.
+    pub(super) fn read(&mut self, path: &TreePath, number: u64, limit: u64) -> Result<Vec<u8>, Damaged> {
+        match self {
+            Self::Tree(dir) => {
+                let mut bytes = Vec::new();
+                let file = fs_err::File::open(tree::join(dir, path))?;
+                io::Read::read_to_end(&mut io::Read::take(file, limit), &mut bytes)?;
+                Ok(bytes)
+            }
+            Self::Squashfs(squashfs) => squashfs.read(number, limit),
+            Self::Ext(ext) => {
+                let inode = ext.inode(number as u32)?;
+                let extents = ext.extents(number as u32, &inode)?;
+                let mut bytes = vec![0; inode.size.min(limit) as usize];
+                let mut length = 0;
+                while length < bytes.len() {
+                    match ext.read_file_at(&inode, &extents, length as u64, &mut bytes[length..])? {
+                        0 => return Err(Damaged::Bytes("a file ends too soon".to_owned())),
+                        more => length += more,
+                    }
+                }
+                Ok(bytes)
+            }
+            Self::Fat { fat, paths } => {
+                let path = paths.get(number as usize).ok_or_else(|| Damaged::Bytes("no such file".to_owned()))?;
+                Ok(fat.read(path, limit)?)
+            }
+        }
+    }
+}
+
+fn list_tree(dir: &Utf8Path) -> Result<Listing, Damaged> {
+    let manifest = tree::read_manifest(dir).map_err(|error| Damaged::Bytes(error.to_string()))?;
+    let files = manifest.entries.iter().map(|(path, entry)| {
+        let found = match &entry.kind {
+            EntryKind::Directory => Found::Directory,
+            EntryKind::File { size, .. } => Found::File { size: *size, number: 0 },
+            EntryKind::HardLink { to } => match manifest.entries.get(to).map(|entry| &entry.kind) {
+                Some(EntryKind::File { size, .. }) => Found::File { size: *size, number: 0 },
+                _ => Found::Other,
+            },
+            EntryKind::Symlink { target } => Found::Symlink { target: target.clone() },
+            EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. } | EntryKind::Fifo | EntryKind::Socket => {
+                Found::Other
+            }
+        };
+        (path.clone(), found)
+    });
+    Ok(Listing { files: files.collect(), ..Listing::default() })
+}
+
+fn list_ext(ext: &mkext4::reader::Fs<At<'_>>) -> Result<Listing, Damaged> {
+    let mut listing = Listing::default();
+    listing.files.insert(TreePath::root(), Found::Directory);
+    let mut seen = BTreeSet::new();
+    let mut todo = vec![(TreePath::root(), EXT_ROOT, 0)];
+    while let Some((parent, number, level)) = todo.pop() {
+        if listing.files.len() > MOST_FILES || level > MOST_LEVELS {
+            return Err(Damaged::Bytes("it has more files, or deeper ones, than can be".to_owned()));
+        }
+        if !seen.insert(number) {
+            return Err(Damaged::Bytes("a directory is in two places".to_owned()));
+        }
+        for entry in ext.read_dir(number)? {
+            if entry.name == b"." || entry.name == b".." {
+                continue;
+            }
+            let name = String::from_utf8_lossy(&entry.name);
+            let path = parent.join(&name).map_err(|error| Damaged::Bytes(error.to_string()))?;
+            let inode = ext.inode(entry.inode)?;
+            let found = match inode.mode & 0o170_000 {
+                0o040_000 => {
+                    todo.push((path.clone(), entry.inode, level + 1));
+                    Found::Directory
+                }
+                0o100_000 => Found::File { size: inode.size, number: entry.inode.into() },
+                0o120_000 => {
+                    Found::Symlink { target: String::from_utf8_lossy(&ext.symlink_target(entry.inode)?).into_owned() }
+                }
+                _ => Found::Other,
+            };
+            listing.files.insert(path, found);
+        }
+    }
+    Ok(listing)
+}
+
+fn list_fat(fat: &mut FatReader<&File>, paths: &mut Vec<String>) -> Result<Listing, Damaged> {
+    let mut listing = Listing::default();
+    listing.files.insert(TreePath::root(), Found::Directory);
+    let mut todo = vec![(TreePath::root(), 0)];
+    while let Some((parent, level)) = todo.pop() {
+        if listing.files.len() > MOST_FILES || level > MOST_LEVELS {
+            return Err(Damaged::Bytes("it has more files, or deeper ones, than can be".to_owned()));
+        }
+        for entry in fat.list(parent.as_str())? {
+            let path = parent.join(&entry.name).map_err(|error| Damaged::Bytes(error.to_string()))?;
+            let found = if entry.is_dir {
+                todo.push((path.clone(), level + 1));
+                Found::Directory
+            } else {
+                paths.push(path.as_str().to_owned());
+                Found::File { size: entry.size, number: paths.len() as u64 - 1 }
+            };
+            listing.files.insert(path, found);
+        }
+    }
+    Ok(listing)
+}
+
+/// A volume cannot be read.
+#[derive(Debug, Error)]
+pub(super) enum Damaged {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Bytes(String),
+    #[error("{0}")]
+    Unsupported(String),
+    #[error(transparent)]
+    Ext(#[from] mkext4::Error),
+    #[error(transparent)]
+    Fat(#[from] crate::fs::fat::FatError),
+}
