@@ -107,7 +107,7 @@ impl Session {
             return self.type_line(&password, Stage::Trusted);
         }
         if let Some(prompt) = self.login.prompt.clone()
-            && self.saw(&prompt)
+            && self.asks_for_a_name(&prompt)
         {
             let user = self.login.user.clone();
             return self.type_line(&user, Stage::Named);
@@ -132,13 +132,19 @@ impl Session {
         Next::Type(format!("{line}\n"))
     }
 
-    /// Whatever is typed before that would be taken for a name or a password.
+    /// Whatever is typed before that would be taken for a name. Behind a name there may be a shell without a password.
     fn may_have_a_shell(&self) -> bool {
         match self.stage {
             Stage::Boot => self.login.prompt.is_none(),
-            Stage::Named => self.login.password.is_none(),
-            Stage::Trusted => true,
+            Stage::Named | Stage::Trusted => true,
         }
+    }
+
+    /// Whether `prompt` was seen, and not as a part of `Last login: Sat Nov 21`, which greets who is in.
+    fn asks_for_a_name(&self, prompt: &str) -> bool {
+        let places = self.fresh.windows(prompt.len().max(1)).enumerate();
+        let mut asked = places.filter(|(_, text)| *text == prompt.as_bytes());
+        asked.any(|(at, _)| !self.fresh[..at].ends_with(b"Last "))
     }
 
     fn saw(&self, text: &str) -> bool {

@@ -55,6 +55,31 @@ fn a_name_and_a_password_are_given_when_asked_for() {
     "#);
 }
 
+/// The greeting looks like the prompt, and comes in pieces.
+#[test]
+fn who_is_greeted_is_not_asked_again() {
+    let heard =
+        ["host login: ", "root\nPassword: ", "\nLast login: ", "Sat Nov 21 on ttyS0\n", "root@host:~# "];
+    insta::assert_snapshot!(talk(&login(Some("login: "), Some("secret")), &heard), @r#"
+    "host login: " -> Type("root\n")
+    "root\nPassword: " -> Type("secret\n")
+    "\nLast login: " -> Wait
+    "Sat Nov 21 on ttyS0\n" -> Wait
+    "root@host:~# " -> Type("_bwm=_bw1-3f3af1ecebbd; case \"$(command -v base64)\" in ?*) echo \"<$_bwm base64>\";; *) echo \"<$_bwm plain>\";; esac\n")
+    "#);
+}
+
+#[test]
+fn a_shell_that_wants_no_name_is_found_behind_one() {
+    let heard =
+        ["host login: root (automatic login)\n", "root\n", "-bash: root: command not found\nroot@host:~# "];
+    insta::assert_snapshot!(talk(&login(Some("login: "), Some("secret")), &heard), @r#"
+    "host login: root (automatic login)\n" -> Type("root\n")
+    "root\n" -> Wait
+    "-bash: root: command not found\nroot@host:~# " -> Type("_bwm=_bw1-3f3af1ecebbd; case \"$(command -v base64)\" in ?*) echo \"<$_bwm base64>\";; *) echo \"<$_bwm plain>\";; esac\n")
+    "#);
+}
+
 #[test]
 fn a_refused_login_is_told() {
     let heard = ["host login: ", "root\nPassword: ", "\nLogin incorrect\nhost login: "];
