@@ -6,6 +6,7 @@ mod fault;
 mod layout;
 mod limits;
 mod select;
+mod steps;
 mod tarball;
 #[cfg(test)]
 pub(crate) mod tests;

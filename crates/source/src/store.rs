@@ -102,7 +102,7 @@ impl<'a> Store<'a> {
             fs_err::remove_file(&partial)?;
             return Ok(path);
         }
-        let fetched = self.from_any(wanted, &mut file, meter);
+        let fetched = self.try_each(wanted, &mut file, meter);
         if let Err(error) = fetched {
             fs_err::remove_file(&partial)?;
             return Err(error);
@@ -132,11 +132,11 @@ impl<'a> Store<'a> {
         }
     }
 
-    fn from_any(&self, wanted: &Wanted, file: &mut File, meter: &Meter<'_>) -> Result<(), DownloadError> {
+    fn try_each(&self, wanted: &Wanted, file: &mut File, meter: &Meter<'_>) -> Result<(), DownloadError> {
         let mut tried = Vec::new();
         let mut wrong = None;
         for url in &wanted.urls {
-            match self.from_one(url, wanted, file, meter)? {
+            match self.try_one(url, wanted, file, meter)? {
                 Attempt::Right => return Ok(()),
                 Attempt::Wrong(got) => {
                     tried.push(format!("{url}: its SHA-256 is {got}"));
@@ -149,7 +149,7 @@ impl<'a> Store<'a> {
         Err(wrong.unwrap_or(DownloadError::Unreachable { tried }))
     }
 
-    fn from_one(
+    fn try_one(
         &self,
         url: &str,
         wanted: &Wanted,

@@ -53,7 +53,7 @@ impl Server {
                 }
                 let (pages, requests) = (Arc::clone(&pages), Arc::clone(&requests));
                 // A client that hangs up is none of our business.
-                std::thread::spawn(move || stream.map(|stream| answer(stream, &pages, &requests)));
+                std::thread::spawn(move || stream.map(|stream| answer(&stream, &pages, &requests)));
             }
         });
         server
@@ -88,7 +88,7 @@ impl Drop for Server {
 }
 
 fn answer(
-    stream: TcpStream,
+    mut stream: &TcpStream,
     pages: &Mutex<BTreeMap<String, Page>>,
     requests: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
@@ -105,9 +105,9 @@ fn answer(
         }
         now
     });
-    let respond = |status: u16, length: usize, bytes: &[u8]| {
-        write!(&stream, "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")?;
-        (&stream).write_all(bytes)
+    let mut respond = |status: u16, length: usize, bytes: &[u8]| {
+        write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")?;
+        stream.write_all(bytes)
     };
     match page {
         None => respond(404, 0, b""),

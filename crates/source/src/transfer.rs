@@ -15,7 +15,7 @@ use ureq::Agent;
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// A server that says nothing for this long has forgotten us.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// Name lookup and connection: further away than anything on Earth.
 const CONNECT: Duration = Duration::from_secs(20);
@@ -127,22 +127,18 @@ impl Client {
 
 fn receive(agent: &Agent, url: &str, sender: &SyncSender<Message>) -> Result<(), TransferFault> {
     let transient = |error: io::Error| TransferFault::Transient(error.to_string());
-    let (length, mut body): (Option<u64>, Box<dyn Read>) = match local(url) {
-        Some(path) => {
-            let path = path.ok_or_else(|| TransferFault::Permanent("write `file:///PATH`".to_owned()))?;
-            let file =
-                fs_err::File::open(&path).map_err(|error| TransferFault::Permanent(error.to_string()))?;
-            (file.metadata().ok().map(|metadata| metadata.len()), Box::new(file))
+    let (length, mut body): (Option<u64>, Box<dyn Read>) = if url.starts_with("file:") {
+        let path = local(url).ok_or_else(|| TransferFault::Permanent("write `file:///PATH`".to_owned()))?;
+        let file = fs_err::File::open(&path).map_err(|error| TransferFault::Permanent(error.to_string()))?;
+        (file.metadata().ok().map(|metadata| metadata.len()), Box::new(file))
+    } else {
+        let response = agent.get(url).call().map_err(|error| fault(&error))?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(refusal(status));
         }
-        None => {
-            let response = agent.get(url).call().map_err(|error| fault(&error))?;
-            let status = response.status();
-            if !status.is_success() {
-                return Err(refusal(status));
-            }
-            let body = response.into_body();
-            (body.content_length(), Box::new(body.into_reader()))
-        }
+        let body = response.into_body();
+        (body.content_length(), Box::new(body.into_reader()))
     };
     let mut said = sender.send(Message::Length(length)).is_ok();
     while said {
@@ -180,11 +176,11 @@ fn fault(error: &ureq::Error) -> TransferFault {
     }
 }
 
-/// The path of a `file` URL; `Some(None)` if it is one that names no path of this machine.
-fn local(url: &str) -> Option<Option<Utf8PathBuf>> {
+/// The path of a `file` URL, if it names one of this machine.
+fn local(url: &str) -> Option<Utf8PathBuf> {
     let rest = url.strip_prefix("file://")?;
     let path = rest.strip_prefix("localhost").unwrap_or(rest);
-    Some(path.starts_with('/').then(|| percent_decoded(path)).flatten().map(Utf8PathBuf::from))
+    if path.starts_with('/') { percent_decoded(path).map(Utf8PathBuf::from) } else { None }
 }
 
 fn percent_decoded(text: &str) -> Option<String> {

@@ -9,13 +9,10 @@ use std::collections::BTreeMap;
 
 use bootway_plan::{Digest, Entry, EntryKind, Manifest, TreePath};
 
-use super::{fault::Fault, limits, select::Selection, tarball::readable};
+use super::{fault::Fault, limits, select::Selection, steps::Steps, tarball::readable};
 
 /// Which file's content; names that share it are hard links of each other.
 pub(crate) type Content = usize;
-
-/// Symbolic links on the way to one place, as in Linux.
-const LINKS: usize = 40;
 
 /// Entries by where they are.
 #[derive(Debug, Default)]
@@ -321,54 +318,7 @@ impl Layout {
     }
 }
 
-/// A walk from the root along names and links.
-struct Steps {
-    at: TreePath,
-    /// Names to go, the next one last; `..` goes up, `/` back to the root.
-    todo: Vec<String>,
-    links: Vec<TreePath>,
-}
-
-impl Steps {
-    fn new(at: TreePath, target: &str) -> Self {
-        let mut steps = Self { at, todo: Vec::new(), links: Vec::new() };
-        steps.push(target);
-        steps
-    }
-
-    /// The next place that must be looked at.
-    fn next(&mut self) -> Result<Option<TreePath>, Fault> {
-        while let Some(name) = self.todo.pop() {
-            match name.as_str() {
-                ".." => self.at = self.at.parent().unwrap_or_default(),
-                "/" => self.at = TreePath::root(),
-                name => return join(&self.at, name).map(Some),
-            }
-        }
-        Ok(None)
-    }
-
-    fn enter(&mut self, directory: TreePath) {
-        self.at = directory;
-    }
-
-    /// Goes where `link` leads; `false` after too many.
-    fn follow(&mut self, link: TreePath, target: &str) -> bool {
-        self.links.push(link);
-        self.push(target);
-        self.links.len() <= LINKS
-    }
-
-    fn push(&mut self, target: &str) {
-        let names = target.split('/').rev().filter(|name| !matches!(*name, "" | "."));
-        self.todo.extend(names.map(str::to_owned));
-        if target.starts_with('/') {
-            self.todo.push("/".to_owned());
-        }
-    }
-}
-
-fn join(directory: &TreePath, name: &str) -> Result<TreePath, Fault> {
+pub(super) fn join(directory: &TreePath, name: &str) -> Result<TreePath, Fault> {
     directory.join(name).map_err(|_| invalid(name))
 }
 

@@ -206,7 +206,7 @@ fn agrees(tree: &Utf8Path) {
                 );
             }
             EntryKind::Symlink { target } => {
-                assert_eq!(fs_err::read_link(&host).unwrap().to_str().unwrap(), target)
+                assert_eq!(fs_err::read_link(&host).unwrap().to_str().unwrap(), target);
             }
             _ => {
                 assert!(!host.exists(), "{path}");
