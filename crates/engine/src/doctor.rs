@@ -64,10 +64,10 @@ pub fn doctor(loaded: &Loaded, steps: &[&Step], work: &Work) -> Vec<Missing> {
         }
         for source in step.action.inputs() {
             if let Source::Path { path, .. } = &source
-                && !loaded.dir.join(path).exists()
+                && !loaded.path(path).exists()
             {
                 let remedy = "make it, or fix the path in the plan".to_owned();
-                add(format!("`{}`", loaded.dir.join(path)), step.id.as_str(), remedy, None);
+                add(format!("`{}`", loaded.path(path)), step.id.as_str(), remedy, None);
             }
         }
     }
@@ -106,7 +106,7 @@ fn lacking(requires: &Requires, loaded: &Loaded, work: &Work) -> Vec<(String, St
     for tool in requires.tools.iter().filter(|tool| find(tool, &path).is_none()) {
         lacking.push((format!("program `{tool}`"), format!("install `{tool}`")));
     }
-    for file in requires.files.iter().map(|file| loaded.dir.join(file)).filter(|file| !file.exists()) {
+    for file in requires.files.iter().map(|file| loaded.path(file)).filter(|file| !file.exists()) {
         lacking.push((format!("`{file}`"), "make it, or fix the path in the plan".to_owned()));
     }
     for name in requires.env.iter().filter(|name| !std::env::var(name).is_ok_and(|it| !it.is_empty())) {

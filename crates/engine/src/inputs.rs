@@ -48,7 +48,7 @@ pub(crate) fn gather(
         let found = match &source {
             Source::Output { of, .. } => output(of.output.as_ref(), made.get(&of.step), &source),
             Source::Path { path, .. } => {
-                let path = loaded.dir.join(path);
+                let path = loaded.path(path);
                 let keep = keeps_owners(&step.action, &source);
                 digests.look(&path, keep).map_err(|error| InputError::Path { path: path.clone(), error }).map(
                     |listing| {
@@ -88,9 +88,7 @@ pub(crate) fn link(
         let place = || -> Result<(), InputError> {
             let whole = match source {
                 Source::Output { of, .. } => output(of.output.as_ref(), made.get(&of.step), source)?,
-                Source::Path { path, .. } => {
-                    Input { path: loaded.dir.join(path), made: false, ..input.clone() }
-                }
+                Source::Path { path, .. } => Input { path: loaded.path(path), made: false, ..input.clone() },
             };
             let target = file_inside(&whole, pattern, source)?;
             let failed = |error| InputError::Path { path: input.path.clone(), error };

@@ -40,6 +40,12 @@ impl Loaded {
         Ok(Self { plan: read(text, vars)?, file: None, dir: dir.to_owned() })
     }
 
+    /// A path of the plan, as a path of this process.
+    pub(crate) fn path(&self, path: impl AsRef<Utf8Path>) -> Utf8PathBuf {
+        let path = path.as_ref();
+        self.dir.join(path.strip_prefix(".").unwrap_or(path))
+    }
+
     /// The lock file of `debian` steps that name none, from the plan's directory: its file with another ending.
     pub fn lock_file(&self) -> Utf8PathBuf {
         let stem = self.file.as_ref().and_then(|file| file.file_name()).unwrap_or(self.plan.name().as_str());

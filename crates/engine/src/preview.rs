@@ -29,7 +29,7 @@ pub fn preview(
             .map(|(source, number)| {
                 let path = match (&source, source.inside()) {
                     (_, Some(_)) => linked(work, &step.id, number),
-                    (Source::Path { path, .. }, None) => loaded.dir.join(path),
+                    (Source::Path { path, .. }, None) => loaded.path(path),
                     (Source::Output { of, .. }, None) => {
                         let other = plan.step(of.step.as_str());
                         let outputs = other.map(|it| it.action.outputs()).unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Mutex};
 
 use bootway_engine::{Loaded, Machine, Options, Outcome, StepEnd, Work, build, doctor, preview, status};
-use bootway_exec::{Cancel, Reply, ScriptedRunner, SystemRunner, Tool};
+use bootway_exec::{Cancel, SystemRunner};
 use bootway_plan::{Class, Event, EventKind, Selection, Vars};
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::TempDir;
@@ -98,12 +98,24 @@ fn ends(outcome: &Outcome) -> String {
 fn the_second_run_has_nothing_to_do() {
     let project = Project::new(TREE_AND_DISK);
     let (first, _) = project.build();
-    insta::assert_snapshot!(ends(&first), @"");
+    insta::assert_snapshot!(ends(&first), @"
+    disk done
+    other done
+    root done
+    ");
     assert_eq!(first.exit_code(), 0);
     let (second, _) = project.build();
-    insta::assert_snapshot!(ends(&second), @"");
+    insta::assert_snapshot!(ends(&second), @"
+    disk cached
+    other cached
+    root cached
+    ");
     assert_eq!(second.exit_code(), 0);
-    insta::assert_snapshot!(project.status(), @"");
+    insta::assert_snapshot!(project.status(), @"
+    root: Done
+    other: Done
+    disk: Done
+    ");
 }
 
 #[test]
@@ -111,11 +123,23 @@ fn a_changed_file_is_named_and_only_what_depends_on_it_runs() {
     let project = Project::new(TREE_AND_DISK);
     project.build();
     project.write("root/etc/motd", "good bye\n");
-    insta::assert_snapshot!(project.status(), @"");
-    insta::assert_snapshot!(ends(&project.build().0), @"");
+    insta::assert_snapshot!(project.status(), @r#"
+    root: Stale("in `./root`, `etc/motd` has changed")
+    other: Done
+    disk: Stale("`root` has to run again")
+    "#);
+    insta::assert_snapshot!(ends(&project.build().0), @"
+    disk done
+    other cached
+    root done
+    ");
     project.write("root/etc/issue", "new\n");
     fs_err::remove_file(project.path().join("root/etc/hostname")).unwrap();
-    insta::assert_snapshot!(project.status(), @"");
+    insta::assert_snapshot!(project.status(), @r#"
+    root: Stale("in `./root`, `etc/issue` is new")
+    other: Done
+    disk: Stale("`root` has to run again")
+    "#);
 }
 
 #[test]
@@ -123,9 +147,17 @@ fn a_changed_parameter_is_named() {
     let mut project = Project::new(TREE_AND_DISK);
     project.build();
     project.plan = project.plan.replace("text = \"a\"", "text = \"b\"");
-    insta::assert_snapshot!(project.status(), @"");
+    insta::assert_snapshot!(project.status(), @r#"
+    root: Done
+    other: Stale("its parameters have changed in the plan")
+    disk: Done
+    "#);
     project.plan = project.plan.replace("1735689600", "1735689601");
-    insta::assert_snapshot!(project.status(), @"");
+    insta::assert_snapshot!(project.status(), @r#"
+    root: Stale("epoch was `1735689600` and is `1735689601`")
+    other: Stale("epoch was `1735689600` and is `1735689601`")
+    disk: Stale("`root` has to run again")
+    "#);
 }
 
 #[test]
@@ -134,8 +166,16 @@ fn an_output_that_was_tampered_with_is_made_again() {
     project.build();
     let before = fs_err::read(project.out("disk/disk.raw")).unwrap();
     fs_err::write(project.out("disk/disk.raw"), b"scribble").unwrap();
-    insta::assert_snapshot!(project.status(), @"");
-    insta::assert_snapshot!(ends(&project.build().0), @"");
+    insta::assert_snapshot!(project.status(), @r#"
+    root: Done
+    other: Done
+    disk: Stale("output `disk` is not what was made")
+    "#);
+    insta::assert_snapshot!(ends(&project.build().0), @"
+    disk done
+    other cached
+    root cached
+    ");
     assert!(fs_err::read(project.out("disk/disk.raw")).unwrap() == before);
 }
 
@@ -156,7 +196,10 @@ fn a_second_runner_is_refused_with_the_pid_of_the_first() {
     let failure = project.work().open().unwrap_err();
     assert_eq!(failure.class, Class::Environment);
     let text = failure.to_string().replace(project.path().as_str(), "[dir]");
-    insta::assert_snapshot!(text.replace(&std::process::id().to_string(), "[pid]"), @"");
+    insta::assert_snapshot!(text.replace(&std::process::id().to_string(), "[pid]"), @"
+    error: another run (pid [pid]) holds `[dir]/.bootway/demo`
+      hint: wait for it, stop it with `kill [pid]`, or use another directory: `--work DIR`
+    ");
 }
 
 const FAILING: &str = r#"
@@ -178,7 +221,11 @@ fn a_failed_step_leaves_nothing_and_stops_the_run() {
     let project = Project::new(FAILING);
     let (outcome, events) =
         project.build_with(&Options { jobs: 1, ..Options::default() }, &Cancel::default());
-    insta::assert_snapshot!(ends(&outcome).replace(project.path().as_str(), "[dir]"), @"");
+    insta::assert_snapshot!(ends(&outcome).replace(project.path().as_str(), "[dir]"), @"
+    after skipped: the run was stopped by an earlier failure
+    apart skipped: the run was stopped by an earlier failure
+    bad failed: step `bad` failed: `cd [dir]/.bootway/demo/scratch/bad && SOURCE_DATE_EPOCH=1735689600 sh -c 'echo whole > $0/it; exit 3' [dir]/.bootway/demo/out/.partial-bad` exited with code 3
+    ");
     assert_eq!(outcome.exit_code(), 5);
     assert!(!project.out("bad").exists());
     assert!(!project.out(".partial-bad").exists());
@@ -191,7 +238,11 @@ fn keep_going_runs_what_does_not_need_the_failed_step() {
     let project = Project::new(FAILING);
     let options = Options { jobs: 1, keep_going: true, ..Options::default() };
     let (outcome, _) = project.build_with(&options, &Cancel::default());
-    insta::assert_snapshot!(ends(&outcome).replace(project.path().as_str(), "[dir]"), @"");
+    insta::assert_snapshot!(ends(&outcome).replace(project.path().as_str(), "[dir]"), @"
+    after skipped: it needs `bad`, which failed
+    apart done
+    bad failed: step `bad` failed: `cd [dir]/.bootway/demo/scratch/bad && SOURCE_DATE_EPOCH=1735689600 sh -c 'echo whole > $0/it; exit 3' [dir]/.bootway/demo/out/.partial-bad` exited with code 3
+    ");
 }
 
 #[test]
@@ -207,7 +258,7 @@ name = "build"
     );
     let (outcome, _) = project.build();
     assert_eq!(outcome.exit_code(), 5);
-    insta::assert_snapshot!(ends(&outcome).replace(project.path().as_str(), "[dir]"), @"");
+    insta::assert_snapshot!(ends(&outcome).replace(project.path().as_str(), "[dir]"), @"liar failed: step `liar` failed: the command exited with code 0 but made no `image.iso` for output `image`: `${out}` has nothing");
 }
 
 #[test]
@@ -241,7 +292,7 @@ name = "build"
     );
     let (outcome, _) = project.build();
     assert_eq!(outcome.exit_code(), 5);
-    insta::assert_snapshot!(ends(&outcome).replace(project.path().as_str(), "[dir]"), @"");
+    insta::assert_snapshot!(ends(&outcome).replace(project.path().as_str(), "[dir]"), @"slow failed: step `slow` failed: it was still running after its limit of 200ms");
 }
 
 #[test]
@@ -286,11 +337,19 @@ name = "build"
 "#;
     let project = Project::new(plan);
     let (outcome, _) = project.build();
-    insta::assert_snapshot!(ends(&outcome), @"");
+    insta::assert_snapshot!(ends(&outcome), @"
+    after skipped: it needs `lacking`, which was skipped
+    lacking skipped: program `no-such-tool` is missing: install `no-such-tool`
+    octopus skipped: when: `board` is `zork`
+    ");
     assert_eq!(outcome.exit_code(), 7, "a run of skips proves nothing");
     let strict = Project::new(&format!("skips = \"strict\"\n{plan}"));
     let (outcome, _) = strict.build();
-    insta::assert_snapshot!(ends(&outcome), @"");
+    insta::assert_snapshot!(ends(&outcome), @"
+    after skipped: the run was stopped by an earlier failure
+    lacking failed: step `lacking` did not run: program `no-such-tool` is missing: install `no-such-tool`
+    octopus skipped: when: `board` is `zork`
+    ");
     assert_eq!(outcome.exit_code(), 6);
 }
 
@@ -351,7 +410,12 @@ name = "build"
     let steps: Vec<_> = loaded.plan.steps().collect();
     let missing = doctor(&loaded, &steps, &project.work());
     let text: String = missing.iter().map(|it| format!("{it}\n")).collect();
-    insta::assert_snapshot!(text.replace(project.path().as_str(), "[dir]"), @"");
+    insta::assert_snapshot!(text.replace(project.path().as_str(), "[dir]"), @"
+    `[dir]/nowhere` (needed by `root`): make it, or fix the path in the plan
+    environment variable `NO_SUCH_VARIABLE` (needed by `the plan`): set it
+    program `no-such-program` (needed by `run`): install `no-such-program`, or fix `argv` in the plan
+    program `no-such-tool` (needed by `the plan`): install `no-such-tool`
+    ");
     assert_eq!(project.build().0.exit_code(), 4);
 }
 
@@ -363,25 +427,26 @@ fn a_build_starts_exactly_what_the_preview_says() {
 name = "build"
   [[phase.step]]
   name = "made"
-  command = { argv = ["make-it", "${out}", "${plan-dir}"], outputs = { it = { path = "it" } } }
+  command = { argv = ["cp", "${plan-dir}/root/etc/motd", "${out}/it"], outputs = { it = { path = "it" } } }
+  [[phase.step]]
+  name = "packed"
+  squashfs = { from = "./root" }
   [[phase.step]]
   name = "used"
-  command = { argv = ["use-it", "${made/it}"] }
+  command = { argv = ["cat", "${made/it}", "${packed}"] }
 "#,
     );
-    let session = project.work().open().unwrap();
-    fs_err::create_dir_all(project.path().join("bin")).unwrap();
-    let runner =
-        ScriptedRunner::default().on_program("make-it", Reply::ok("")).on_program("use-it", Reply::ok(""));
-    let loaded = project.load();
-    let says: String = preview(&loaded, session.work(), &runner)
-        .unwrap()
-        .iter()
-        .flat_map(|(_, commands)| commands)
-        .map(|it| format!("$ {it}\n"))
+    let options = Options { jobs: 1, ..Options::default() };
+    let preview = preview(&project.load(), &project.work(), &SystemRunner::default()).unwrap();
+    let says: Vec<String> =
+        preview.iter().flat_map(|(_, commands)| commands).map(ToString::to_string).collect();
+    let (_, events) = project.build_with(&options, &Cancel::default());
+    let done: Vec<String> = events
+        .into_iter()
+        .filter_map(|event| if let EventKind::Command { line } = event.kind { Some(line) } else { None })
         .collect();
-    insta::assert_snapshot!(says.replace(project.path().as_str(), "[dir]"), @"");
-    let _ = Tool::QemuX86;
+    assert_eq!(done, says);
+    assert_eq!(done.len(), 3);
 }
 
 #[test]

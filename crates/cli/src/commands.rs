@@ -1,0 +1,10 @@
+//! One module for each subcommand.
+
+pub(crate) mod build;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod inspect;
+pub(crate) mod plan;
+pub(crate) mod report;
+pub(crate) mod status;

@@ -1,0 +1,41 @@
+//! `bootway build`: everything a plan asks for.
+
+use bootway_plan::{Failure, Selection};
+use clap::Args;
+
+use crate::{
+    commands::plan::say_commands,
+    open::PlanArgs,
+    record::{RunArgs, record},
+    style,
+};
+
+/// Build and prove everything a plan asks for
+#[derive(Debug, Args)]
+pub(crate) struct Build {
+    #[command(flatten)]
+    plan: PlanArgs,
+    /// Only this phase, and what it needs; `all` for all
+    #[arg(long = "phase", value_name = "PHASE")]
+    phases: Vec<String>,
+    /// Only this step, and what it needs
+    #[arg(long = "step", value_name = "STEP")]
+    steps: Vec<String>,
+    /// Print the commands that would be run, and run nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+impl Build {
+    pub(crate) fn run(&self, color: style::When) -> Result<u8, Failure> {
+        let loaded = self.plan.load()?;
+        let work = self.plan.work(&loaded);
+        if self.dry_run {
+            return say_commands(&loaded, &work);
+        }
+        let selection = Selection { phases: self.phases.clone(), steps: self.steps.clone(), tier: None };
+        record(&loaded, work, selection, &self.run, color)
+    }
+}

@@ -1,0 +1,108 @@
+//! `bootway plan`: what will happen, before it does.
+
+use bootway_engine::{Loaded, Work, layouts, preview};
+use bootway_exec::SystemRunner;
+use bootway_plan::{Bytes, Class, DiskMap, Failure, PlanDiff, exit_code};
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::Args;
+
+use crate::open::PlanArgs;
+
+/// Print what a plan would do
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    plan: PlanArgs,
+    /// The commands that would be run, and nothing else
+    #[arg(long, conflicts_with_all = ["graph", "diff", "json"])]
+    commands: bool,
+    /// As JSON, to keep and compare; with `--diff`, the differences
+    #[arg(long, conflicts_with = "graph")]
+    json: bool,
+    /// As a graph in the language of Graphviz
+    #[arg(long, conflicts_with = "diff")]
+    graph: bool,
+    /// What has changed since another plan, or since an earlier state of this one kept with `--json`
+    #[arg(long, value_name = "OTHER")]
+    diff: Option<Utf8PathBuf>,
+}
+
+impl Plan {
+    pub(crate) fn run(&self) -> Result<u8, Failure> {
+        let loaded = self.plan.load()?;
+        let work = self.plan.work(&loaded);
+        if self.commands {
+            return say_commands(&loaded, &work);
+        }
+        if let Some(other) = &self.diff {
+            let diff = PlanDiff::between(&self.other(other)?, &loaded.plan);
+            let json = || serde_json::to_string_pretty(&diff).expect("plain data") + "\n";
+            crate::print(&if self.json { json() } else { diff.to_string() });
+        } else if self.json {
+            crate::print(&(loaded.plan.to_json() + "\n"));
+        } else if self.graph {
+            crate::print(&loaded.plan.to_dot());
+        } else {
+            crate::print(&loaded.plan.to_string());
+            crate::print(&describe_layouts(&loaded, &work));
+        }
+        Ok(exit_code::DONE)
+    }
+
+    /// The plan to compare with, as a plan or as its JSON.
+    fn other(&self, path: &Utf8Path) -> Result<bootway_plan::Plan, Failure> {
+        if path.extension() != Some("json") {
+            return Loaded::from_file(path, &self.plan.vars()).map(|loaded| loaded.plan);
+        }
+        let failed = |reason: String| Failure::new(Class::Plan, reason).because(format!("cannot compare with `{path}`"));
+        let text = fs_err::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        serde_json::from_str(&text).map_err(|error| {
+            failed(error.to_string()).hint("keep a state of a plan with `bootway plan --json > STATE.json`")
+        })
+    }
+}
+
+/// Prints the commands of every step.
+pub(crate) fn say_commands(loaded: &Loaded, work: &Work) -> Result<u8, Failure> {
+    for (step, commands) in preview(loaded, work, &SystemRunner::default())? {
+        let kind = loaded.plan.step(step.as_str()).map_or("", |step| step.action.kind());
+        let none = if commands.is_empty() { ": no program, done in process" } else { "" };
+        crate::print(&format!("# {step} ({kind}){none}\n"));
+        for command in commands {
+            crate::print(&format!("{command}\n"));
+        }
+    }
+    Ok(exit_code::DONE)
+}
+
+fn describe_layouts(loaded: &Loaded, work: &Work) -> String {
+    let mut text = String::new();
+    for (step, layout) in layouts(loaded, work, &SystemRunner::default()) {
+        match layout {
+            Ok(map) => text += &format!("\n{step}: {}\n{}", map.size.human(), describe_map(&map)),
+            Err(reason) => text += &format!("\n{step}: sizes are {reason}\n"),
+        }
+    }
+    text
+}
+
+/// One line for each partition, with the places and sizes that it will have.
+fn describe_map(map: &DiskMap) -> String {
+    let width = map.partitions.iter().map(|it| it.label.chars().count()).max().unwrap_or(0);
+    let sector = map.sector_size.get().max(1);
+    let line = |it: &bootway_plan::PartitionMap| {
+        let free = Bytes::new(it.size.get().saturating_sub(it.used.get()));
+        let fs = it.fs.as_deref().unwrap_or("");
+        let line = format!(
+            "  p{} {:width$}  sector {:>9}  {:>9}, {:>9} used, {:>9} free  {fs}",
+            it.number,
+            it.label,
+            it.offset.get() / sector,
+            it.size.human(),
+            it.used.human(),
+            free.human(),
+        );
+        format!("{}\n", line.trim_end())
+    };
+    map.partitions.iter().map(line).collect()
+}

@@ -1,0 +1,92 @@
+//! Plan, build, boot and prove bootable images: the command line of bootway.
+//!
+//! The program is one call of [`run()`]; a workspace's own `xtask` calls the same with arguments of its own:
+//!
+//! ```
+//! assert_eq!(bootway::run(["bootway", "plan", "no-such.plan.toml"]), 3);
+//! ```
+#![forbid(unsafe_code)]
+
+mod commands;
+mod demo;
+mod open;
+mod record;
+mod signals;
+mod style;
+
+use std::ffi::OsString;
+
+use bootway_plan::{Failure, exit_code};
+use clap::{Parser, Subcommand, error::ErrorKind};
+
+use crate::commands::{
+    build::Build, check::Check, completions::Completions, doctor::Doctor, inspect::Inspect, plan::Plan,
+    report::Report, status::Status,
+};
+
+/// Plan, build, boot and prove bootable images
+///
+/// One plan file in; a bootable image, the proof that it boots, and a report out.
+#[derive(Debug, Parser)]
+#[command(name = "bootway", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: style::When,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Build(Build),
+    Check(Check),
+    Plan(Plan),
+    Status(Status),
+    Doctor(Doctor),
+    Report(Report),
+    Inspect(Inspect),
+    Completions(Completions),
+}
+
+/// Does what the arguments say, the first of which is the program's name, and returns the exit code.
+///
+/// Prints to standard output and standard error; handles SIGINT and SIGTERM from here on.
+pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> u8 {
+    // What is made must not depend on who makes it.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // If even this cannot be printed, there is nobody to tell.
+            let _ = error.print();
+            let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return if asked_for { exit_code::DONE } else { exit_code::USAGE };
+        }
+    };
+    let result = match &cli.command {
+        Command::Build(it) => it.run(cli.color),
+        Command::Check(it) => it.run(cli.color),
+        Command::Plan(it) => it.run(),
+        Command::Status(it) => it.run(),
+        Command::Doctor(it) => it.run(),
+        Command::Report(it) => it.run(),
+        Command::Inspect(it) => it.run(),
+        Command::Completions(it) => it.run(),
+    };
+    result.unwrap_or_else(|failure| {
+        say_failure(&failure);
+        failure.class.exit_code()
+    })
+}
+
+#[expect(clippy::print_stderr, reason = "the command line is where failures are told")]
+fn say_failure(failure: &Failure) {
+    eprintln!("{failure}");
+}
+
+/// Writes to standard output; a reader that has gone away is no error of ours.
+fn print(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}

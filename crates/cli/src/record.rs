@@ -1,0 +1,127 @@
+//! A run with everything that keeps a record of it.
+
+use bootway_engine::{Loaded, Machine, Options, Work, build};
+use bootway_exec::SystemRunner;
+use bootway_plan::{Class, Failure, Selection};
+use bootway_report::{JsonLines, Sink, Terminal, ledger_line, watch, write_all};
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::Args;
+
+use crate::{signals::Signals, style};
+
+/// How a plan is run
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Run the selected steps even if nothing has changed
+    #[arg(long)]
+    fresh: bool,
+    /// When a step fails, go on with those that do not need it
+    #[arg(long)]
+    keep_going: bool,
+    /// How many steps run at once; as many as there are processors unless said
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// Write the reports to this directory, too
+    #[arg(long, value_name = "DIR")]
+    report_dir: Option<Utf8PathBuf>,
+    /// Write no reports, only the log
+    #[arg(long, conflicts_with = "report_dir")]
+    no_report: bool,
+    /// Print each event as a line of JSON
+    #[arg(long)]
+    json: bool,
+    /// Show what programs and guests print
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+/// Runs the selected steps of `loaded`, shows what happens, and writes log, reports and ledger.
+pub(crate) fn record(
+    loaded: &Loaded,
+    work: Work,
+    selection: Selection,
+    args: &RunArgs,
+    color: style::When,
+) -> Result<u8, Failure> {
+    let signals = Signals::listen();
+    let cancel = signals.cancel();
+    let session = work.open()?;
+    let work = session.work();
+    let runner = SystemRunner { children: Some(work.children()) };
+    let started = style::now();
+    let run_dir = new_run_dir(work, started)?;
+    let log = run_dir.join("events.jsonl");
+    let file = fs_err::File::create(&log).map_err(|error| cannot_write(&log, &error))?;
+    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(JsonLines::new(file))];
+    if args.json {
+        sinks.push(Box::new(JsonLines::new(std::io::stdout())));
+    } else {
+        sinks.push(Box::new(Terminal::new(std::io::stderr(), style::terminal(color, args.verbose))));
+    }
+    let options = Options {
+        selection,
+        fresh: args.fresh,
+        keep_going: args.keep_going,
+        jobs: args.jobs.map_or_else(|| Options::default().jobs, usize::from),
+        started,
+        host: style::host(),
+    };
+    let machine = Machine { runner: &runner, cancel: &cancel, session: &session };
+    let (outcome, report) = watch(sinks, |emit| build(loaded, machine, &options, emit));
+    append(&work.ledger(), &ledger_line(&report))?;
+    point_latest(work, &run_dir)?;
+    if !args.no_report {
+        write_all(&run_dir, &report)?;
+        if let Some(dir) = &args.report_dir {
+            fs_err::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
+            write_all(dir, &report)?;
+        }
+        if !args.json {
+            style::say(&format!("report {}", run_dir.join("report.html")));
+        }
+    }
+    Ok(signals.exit_code(outcome.exit_code()))
+}
+
+/// A directory for this run; the second run of one second gets a number.
+fn new_run_dir(work: &Work, started: u64) -> Result<Utf8PathBuf, Failure> {
+    let base = style::utc(started);
+    for n in 1.. {
+        let name = if n == 1 { base.clone() } else { format!("{base}-{n}") };
+        let dir = work.runs().join(name);
+        match fs_err::create_dir(&dir) {
+            Ok(()) => return Ok(dir),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => (),
+            Err(error) => return Err(cannot_write(&dir, &error)),
+        }
+    }
+    unreachable!("some number is free")
+}
+
+/// Makes `runs/latest` lead to this run.
+fn point_latest(work: &Work, run_dir: &Utf8Path) -> Result<(), Failure> {
+    let (link, partial) = (work.runs().join("latest"), work.runs().join(".partial-latest"));
+    let name = run_dir.file_name().unwrap_or_default();
+    let _ = fs_err::remove_file(&partial); // Of a run that was killed here.
+    let made = fs_err::os::unix::fs::symlink(name, &partial).and_then(|()| fs_err::rename(&partial, &link));
+    made.map_err(|error| cannot_write(&link, &error))
+}
+
+fn append(path: &Utf8Path, line: &str) -> Result<(), Failure> {
+    use std::io::Write as _;
+    let file = fs_err::OpenOptions::new().create(true).append(true).open(path);
+    let written = file.and_then(|mut file| writeln!(file, "{}", line.trim_end()));
+    written.map_err(|error| cannot_write(path, &error))
+}
+
+fn cannot_write(path: &Utf8Path, error: &std::io::Error) -> Failure {
+    Failure::new(Class::Environment, error.to_string()).because(format!("cannot write `{path}`"))
+}
+
+/// The name of the last run and how it ended, for `status`.
+pub(crate) fn last_run(work: &Work) -> Option<String> {
+    let latest = work.runs().join("latest");
+    let name = fs_err::read_link(&latest).ok()?;
+    let report = bootway_report::read_log(&latest.join("events.jsonl")).ok()?;
+    Some(format!("{}: {}", name.display(), report.headline()))
+}

@@ -1,0 +1,45 @@
+//! Same plan, same bytes: whoever builds it, wherever, with however many at once.
+
+use std::os::unix::process::CommandExt as _;
+
+use crate::project::{digest, offline, run};
+
+#[test]
+fn folder_user_umask_locale_zone_and_jobs_make_no_difference() {
+    let here = offline();
+    assert_eq!(here.bootway(&["build", "test.plan.toml", "--jobs", "1"]).code, 0);
+    let there = offline();
+    let mut command = there.command(&["build", "test.plan.toml", "--jobs", "4"]);
+    command.env("LC_ALL", "C.UTF-8").env("LANG", "de_DE.UTF-8").env("TZ", "Pacific/Auckland");
+    if rustix::process::geteuid().is_root() {
+        // Another user, who has to be able to write there and to read the program.
+        let nobody = rustix::fs::Uid::from_raw(65_534);
+        for entry in walkdir::WalkDir::new(there.path()).into_iter().flatten() {
+            rustix::fs::chownat(rustix::fs::CWD, entry.path(), Some(nobody), None, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+                .unwrap();
+        }
+        let program = there.path().join("bootway");
+        fs_err::copy(env!("CARGO_BIN_EXE_bootway"), &program).unwrap();
+        let args: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+        command = crate::project::program(program.as_str());
+        command.args(args).current_dir(there.path()).env("TZ", "Pacific/Auckland").env("HOME", "/").uid(65_534);
+    }
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let built = run(&mut command);
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    for output in ["disk/disk.raw", "squash/image.squashfs", "early/initramfs.img", "root/tree.manifest"] {
+        let at = |project: &crate::project::Project| digest(&project.path().join(".bootway/test/out").join(output));
+        assert_eq!(at(&here), at(&there), "{output}");
+    }
+}
+
+/// Pinned: these bytes change only when somebody wants them to.
+#[test]
+fn the_bytes_of_the_offline_plan_are_pinned() {
+    let project = offline();
+    assert_eq!(project.bootway(&["build", "test.plan.toml"]).code, 0);
+    let out = project.path().join(".bootway/test/out");
+    insta::assert_snapshot!(digest(&out.join("root/tree.manifest")), @"");
+    insta::assert_snapshot!(digest(&out.join("early/initramfs.img")), @"");
+}
