@@ -1,0 +1,32 @@
+//! How to try a step again.
+
+use bootway_plan::{RunInfo, StepId};
+
+/// The line that runs one step of a run again, ready to paste into a shell.
+///
+/// ```
+/// # use bootway_plan::{Digest, Name, RunInfo};
+/// # let mut run = RunInfo { format: 1, plan: Name::fixed("demo"), plan_digest: Digest::of(b""), plan_file: None,
+/// #     started: 0, version: "0.1.0".into(), host: String::new(), tools: vec![], steps: vec![] };
+/// run.plan_file = Some("my plans/demo.plan.toml".to_owned());
+/// assert_eq!(
+///     bootway_report::rerun_line(&run, &Name::fixed("disk")),
+///     "bootway build 'my plans/demo.plan.toml' --step disk",
+/// );
+/// ```
+pub fn rerun_line(run: &RunInfo, step: &StepId) -> String {
+    match &run.plan_file {
+        Some(file) => format!("bootway build {} --step {step}", quoted(file)),
+        None => format!("bootway build --step {step}"),
+    }
+}
+
+/// `text` as one word of a POSIX shell.
+fn quoted(text: &str) -> String {
+    let safe = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !text.is_empty() && text.chars().all(safe) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
