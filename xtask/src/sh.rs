@@ -64,6 +64,16 @@ impl Sh {
         Ok(self.command().status().map_err(|error| self.not_started(&error))?.code())
     }
 
+    /// Runs it to its end without a word; what it printed to standard output.
+    pub(crate) fn quiet(&self) -> Result<String, Failure> {
+        let output = self.command().output().map_err(|error| self.not_started(&error))?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let failure = Failure::new(Class::Step, format!("`{}` ended badly: {}", self.shown(), output.status));
+        Err(failure.hint(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    }
+
     /// Whether it can be started and ends well; nothing that it prints is shown.
     pub(crate) fn works(&self) -> bool {
         self.command().output().is_ok_and(|output| output.status.success())

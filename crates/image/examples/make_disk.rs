@@ -1,7 +1,7 @@
 //! A bootable disk's shape from two directories: `make_disk ROOT ESP OUT-DIR` writes `OUT-DIR/disk.raw` with an ESP
-//! of 128 MiB and an ext4 root that is just big enough, owners kept.
+//! of 128 MiB and an ext4 root that is just big enough, owners kept, and prints its peak memory in KiB.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, io::Write, time::Duration};
 
 use bootway_exec::{Cancel, Cx, Input, Inputs, SystemRunner};
 use bootway_image::disk;
@@ -45,5 +45,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         jobs: 1,
     };
     disk(&cx, &step).map_err(|error| Failure::of(&error).to_string())?;
+    let status = fs_err::read_to_string("/proc/self/status")?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+    writeln!(std::io::stdout(), "{}", peak.unwrap_or_default())?;
     Ok(())
 }
