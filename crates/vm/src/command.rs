@@ -39,6 +39,9 @@ const LIMIT: Duration = Duration::from_hours(24);
 /// Name of QEMU's control socket; relative, as a socket's path has at most 107 bytes.
 pub(crate) const SOCKET: &str = "qmp.sock";
 
+/// The disk of a guest.
+const DISK: &str = "virtio-blk-pci,drive=disk";
+
 /// Name of the guest's copy of the firmware variables.
 pub(crate) const VARS: &str = "vars.fd";
 
@@ -79,7 +82,8 @@ pub fn commands(machine: &Machine, boot: Boot, media: &Media, host: &Host, scrat
         cmd = cmd
             .arg("-drive")
             .arg(format!("if=none,id=disk,format=raw,snapshot=on,file={}", option(image.as_str())))
-            .args(["-device", "virtio-blk-pci,drive=disk,bootindex=0"]);
+            // A kernel that QEMU loads has taken the first place already.
+            .args(["-device", if boot == Boot::Disk { "virtio-blk-pci,drive=disk,bootindex=0" } else { DISK }]);
     }
     if boot == Boot::Kernel {
         let given = [("-kernel", &media.kernel), ("-initrd", &media.initrd)];
