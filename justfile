@@ -27,6 +27,6 @@ docs:
 setup:
     cargo xtask setup
 
-# Beside other tools, on the same tree
-bench:
-    cargo xtask bench disk
+# A disk of TREE, beside other tools and the limit
+bench TREE:
+    cargo xtask bench disk {{TREE}}

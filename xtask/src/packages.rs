@@ -45,7 +45,6 @@ pub(crate) const PACKAGES: &[Package] = &[
     package("debian-archive-keyring", AnyFile(&["/usr/share/keyrings/debian-archive-keyring.gpg"]), "the keys of those signatures", Demo),
     package("squashfs-tools", Program("mksquashfs"), "the squashfs root", Demo),
     package("qemu-system-x86", Program("qemu-system-x86_64"), "booting what was built", Demo),
-    package("qemu-utils", Program("qemu-img"), "the overlay that keeps an image from being written to", Demo),
     package("ovmf", AnyFile(&["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd"]), "UEFI firmware of the machines", Demo),
     package("gdisk", Program("sgdisk"), "a second opinion on partition tables", Tests),
     package("fdisk", Program("sfdisk"), "a third opinion on partition tables", Tests),
