@@ -55,10 +55,9 @@ impl PlanArgs {
     /// Where the plan's outputs are.
     pub(crate) fn work(&self, loaded: &Loaded) -> Work {
         let name = loaded.plan.name();
-        let beside = || match self.plan {
-            None if loaded.file.as_deref() != Some(Utf8Path::new("plan.toml")) => Utf8PathBuf::from(".bootway"),
-            _ if loaded.dir == "." => Utf8PathBuf::from(".bootway"),
-            _ => loaded.dir.join(".bootway"),
+        let beside = || match &self.plan {
+            Some(_) => loaded.dir.join(".bootway"),
+            None => Utf8PathBuf::from(".bootway"), // The demo is unpacked in there itself.
         };
         let work = Work::new(self.work.clone().unwrap_or_else(|| beside().join(name.as_str())));
         match &self.cache {

@@ -1,9 +1,9 @@
 //! A run with everything that keeps a record of it.
 
-use bootway_engine::{Loaded, Machine, Options, Work, build};
+use bootway_engine::{Loaded, Machine, Options, Outcome, Work, build};
 use bootway_exec::SystemRunner;
-use bootway_plan::{Class, Failure, Selection};
-use bootway_report::{JsonLines, Sink, Terminal, ledger_line, watch, write_all};
+use bootway_plan::{ArtifactKind, Class, Failure, Selection};
+use bootway_report::{JsonLines, Sink, Terminal, ledger_line, summary, watch, write_all};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 
@@ -76,11 +76,27 @@ pub(crate) fn record(
             fs_err::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
             write_all(dir, &report)?;
         }
-        if !args.json {
-            style::say(&format!("report {}", run_dir.join("report.html")));
-        }
+    }
+    if !args.json {
+        let (html, log) = (short(&run_dir.join("report.html")), short(&log));
+        let image = image(&outcome);
+        let mut places: Vec<(&str, &Utf8Path)> = image.iter().map(|image| ("image", image.as_path())).collect();
+        places.push(if args.no_report { ("log", &log) } else { ("report", &html) });
+        style::say(summary(&report, &style::terminal(color, args.verbose), &places).trim_end());
     }
     Ok(signals.exit_code(outcome.exit_code()))
+}
+
+/// The last disk that is good, for a person who wants to have it.
+fn image(outcome: &Outcome) -> Option<Utf8PathBuf> {
+    let artifacts = outcome.steps.values().filter_map(|end| end.artifacts()).flatten();
+    artifacts.filter(|it| it.kind == ArtifactKind::Disk).last().map(|it| short(&it.path))
+}
+
+/// A path as a person here would type it.
+fn short(path: &Utf8Path) -> Utf8PathBuf {
+    let here = std::env::current_dir().ok().and_then(|dir| Utf8PathBuf::from_path_buf(dir).ok());
+    here.and_then(|here| path.strip_prefix(here).ok().map(Utf8Path::to_owned)).unwrap_or_else(|| path.to_owned())
 }
 
 /// A directory for this run; the second run of one second gets a number.

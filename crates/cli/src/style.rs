@@ -26,7 +26,7 @@ pub(crate) fn terminal(color: When, verbose: bool) -> Style {
         When::Never => false,
         When::Auto => is_terminal && !set("NO_COLOR") && std::env::var("TERM").is_ok_and(|it| it != "dumb"),
     };
-    let width = rustix::termios::tcgetwinsize(std::io::stderr()).ok().map(|size| usize::from(size.ws_col));
+    let width = bootway_report::terminal_width(std::io::stderr());
     Style {
         colour,
         width: width.filter(|width| *width >= 40).unwrap_or(100),

@@ -5,6 +5,8 @@ use std::io;
 use bootway_plan::{Class, Explain, Failure, Plan, Problems, Spec, Vars, resolve};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::work::absolute;
+
 /// A plan, and where it came from.
 #[derive(Clone, Debug)]
 pub struct Loaded {
@@ -26,7 +28,7 @@ impl Loaded {
         let text = fs_err::read_to_string(path)
             .map_err(|source| Failure::of(&LoadError::Read { path: path.to_owned(), source }))?;
         let parent = path.parent().filter(|parent| !parent.as_str().is_empty());
-        let dir = parent.unwrap_or(Utf8Path::new(".")).to_owned();
+        let dir = absolute(parent.unwrap_or(Utf8Path::new(".")).to_owned());
         let plan = read(&text, vars).map_err(|problems| Failure::of(&problems.in_file(path.as_str())))?;
         Ok(Self { plan, file: Some(path.to_owned()), dir })
     }
@@ -37,7 +39,7 @@ impl Loaded {
     ///
     /// Everything that is wrong with it.
     pub fn from_text(text: &str, dir: &Utf8Path, vars: &Vars) -> Result<Self, Problems> {
-        Ok(Self { plan: read(text, vars)?, file: None, dir: dir.to_owned() })
+        Ok(Self { plan: read(text, vars)?, file: None, dir: absolute(dir.to_owned()) })
     }
 
     /// A path of the plan, as a path of this process.

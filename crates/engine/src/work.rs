@@ -26,15 +26,17 @@ pub struct Work {
 
 impl Work {
     /// At `root`, `.bootway/NAME` beside the plan as a rule.
+    ///
+    /// Made absolute: programs run in directories of their own.
     pub fn new(root: impl Into<Utf8PathBuf>) -> Self {
-        let root = root.into();
+        let root = absolute(root.into());
         Self { cache: root.join("cache"), root }
     }
 
     /// With a cache that other plans share.
     #[must_use]
     pub fn with_cache(mut self, cache: impl Into<Utf8PathBuf>) -> Self {
-        self.cache = cache.into();
+        self.cache = absolute(cache.into());
         self
     }
 
@@ -132,6 +134,12 @@ impl Work {
         }
         Ok(())
     }
+}
+
+/// The same place, from the root of the file system.
+pub(crate) fn absolute(path: Utf8PathBuf) -> Utf8PathBuf {
+    // It fails only for the empty path and without a current directory, where nothing else works either.
+    camino::absolute_utf8(&path).unwrap_or(path)
 }
 
 /// Removes a file or directory, if it is there.
