@@ -200,8 +200,7 @@ const SHARED_FROM: u64 = 64 << 10;
 /// Whether what will be written fits the file system that takes it.
 fn check_space(plan: &Planned, cx: &Cx<'_>) -> Result<(), DiskError> {
     let stat = rustix::fs::statvfs(cx.out.as_std_path()).map_err(|error| DiskError::Read(error.into()))?;
-    let shares =
-        rustix::fs::statfs(cx.out.as_std_path()).is_ok_and(|stat| SHARING.contains(&(stat.f_type as i64)));
+    let shares = rustix::fs::statfs(cx.out.as_std_path()).is_ok_and(|stat| SHARING.contains(&stat.f_type));
     let mut needs = plan.written();
     if shares {
         let contents = plan.volumes.iter().flat_map(Volume::contents).map(Content::size);

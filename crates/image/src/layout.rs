@@ -18,55 +18,55 @@ use crate::{
 };
 
 /// Every partition begins at a multiple of this, as every partitioning program has it since 2009.
-pub const ALIGNMENT: u64 = 1 << 20;
+pub(crate) const ALIGNMENT: u64 = 1 << 20;
 
 /// What a partition's content asks of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Need {
+pub(crate) struct Need {
     /// The least size in bytes that holds it.
-    pub least: u64,
+    pub(crate) least: u64,
     /// What it will be: `fat32`, `ext4`, `squashfs`, `raw`, or nothing.
-    pub fs: Option<String>,
+    pub(crate) fs: Option<String>,
     /// Of the content, if there is any.
-    pub digest: Option<Digest>,
+    pub(crate) digest: Option<Digest>,
     /// What makes it need that much, if it is not the content.
-    pub why: Option<&'static str>,
+    pub(crate) why: Option<&'static str>,
 }
 
 /// A disk, laid out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DiskLayout {
+pub(crate) struct DiskLayout {
     /// Bytes of the whole disk.
-    pub size: u64,
+    pub(crate) size: u64,
     /// Bytes of a sector: 512 or 4096.
-    pub sector_size: u64,
+    pub(crate) sector_size: u64,
     /// Which disk it is: cut from what all its partitions are.
-    pub guid: Guid,
+    pub(crate) guid: Guid,
     /// In the order of the disk.
-    pub partitions: Vec<Slot>,
+    pub(crate) partitions: Vec<Slot>,
 }
 
 /// A partition, laid out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Slot {
+pub(crate) struct Slot {
     /// Its place in the table, from 1.
-    pub number: u32,
+    pub(crate) number: u32,
     /// Its name.
-    pub label: String,
+    pub(crate) label: String,
     /// Its type, as in the plan.
-    pub kind: String,
+    pub(crate) kind: String,
     /// Its type, as on disk.
-    pub kind_guid: Guid,
+    pub(crate) kind_guid: Guid,
     /// Attribute bits.
-    pub attributes: u64,
+    pub(crate) attributes: u64,
     /// Cut from its number, label, type, size and content; what is in it gets its own identities from here.
-    pub identity: Digest,
+    pub(crate) identity: Digest,
     /// First byte.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// Bytes.
-    pub size: u64,
+    pub(crate) size: u64,
     /// What will be in it.
-    pub fs: Option<String>,
+    pub(crate) fs: Option<String>,
 }
 
 /// Lays out `disk`; `needs` are those of its partitions, in order.
@@ -78,7 +78,7 @@ pub struct Slot {
 /// # Panics
 ///
 /// If there is not one need for each partition.
-pub fn plan(disk: &Disk, needs: &[Need]) -> Result<DiskLayout, LayoutError> {
+pub(crate) fn plan(disk: &Disk, needs: &[Need]) -> Result<DiskLayout, LayoutError> {
     assert_eq!(disk.partitions.len(), needs.len(), "one need for each partition");
     let sector_size = disk.sector_size.get();
     if ![512, 4096].contains(&sector_size) {
@@ -113,7 +113,7 @@ pub fn plan(disk: &Disk, needs: &[Need]) -> Result<DiskLayout, LayoutError> {
 
 impl DiskLayout {
     /// The partition table.
-    pub fn gpt(&self) -> Gpt {
+    pub(crate) fn gpt(&self) -> Gpt {
         let sector = self.sector_size;
         let entry = |slot: &Slot| gpt::Entry {
             number: slot.number,
@@ -130,7 +130,7 @@ impl DiskLayout {
     }
 
     /// As a report shows it; `used` are the bytes that hold something, partition by partition.
-    pub fn map(&self, used: &[u64]) -> DiskMap {
+    pub(crate) fn map(&self, used: &[u64]) -> DiskMap {
         let partition = |(slot, used): (&Slot, &u64)| PartitionMap {
             number: slot.number,
             label: slot.label.clone(),
@@ -151,7 +151,7 @@ impl DiskLayout {
 
 impl Slot {
     /// The partition's own GUID.
-    pub fn guid(&self) -> Guid {
+    pub(crate) fn guid(&self) -> Guid {
         Guid::of_identity(self.identity.identity("partition"))
     }
 }

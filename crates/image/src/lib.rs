@@ -19,11 +19,12 @@ mod verify;
 
 pub use disk::{DiskError, disk, disk_layout};
 pub use format::{
-    gpt::{Gpt, GptError, read as read_gpt},
+    gpt::{Copy as GptCopy, Entry as GptEntry, Gpt, GptError, read as read_gpt},
     guid::Guid,
 };
 pub use fs::{
     FsError,
+    ext2::Ext2Problem,
     fat::{FatEntry, FatError, FatProblem, FatReader},
 };
 pub use initramfs::{InitramfsError, initramfs};

@@ -29,7 +29,7 @@ pub(crate) fn guid_of(kind: &PartitionType) -> Guid {
 }
 
 /// The type that `guid` stands for, by its name if it has one.
-pub fn kind_of(guid: Guid) -> PartitionType {
+pub(crate) fn kind_of(guid: Guid) -> PartitionType {
     match NAMED.iter().find(|(_, it)| *it == guid) {
         Some((kind, _)) => kind.clone(),
         None => PartitionType::Guid(guid.to_string()),

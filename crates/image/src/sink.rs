@@ -146,7 +146,7 @@ impl<'a> Sink<'a> {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(source.failed(error)),
+                Err(error) => return Err(source.failed(&error)),
             }
             if last && filled + 1 == end {
                 break; // A regular file that gave less than was asked for has ended.
@@ -176,7 +176,7 @@ impl<'a> Sink<'a> {
         let shift = to.wrapping_sub(at);
         while at < end {
             let piece = if sparse {
-                data_from(&source.file, at, end).map_err(|error| source.failed(error))?
+                data_from(&source.file, at, end).map_err(|error| source.failed(&error))?
             } else {
                 Some((at, end))
             };
@@ -226,7 +226,7 @@ impl<'a> Sink<'a> {
             .file
             .file()
             .read_at(&mut self.buffer[..len], from)
-            .map_err(|error| source.failed(error))?;
+            .map_err(|error| source.failed(&error))?;
         if read == 0 {
             return Err(source.changed(from));
         }
@@ -281,7 +281,7 @@ impl Source<'_> {
         SinkError::Changed { path: self.path.to_owned(), was: self.size, now }
     }
 
-    fn failed(&self, error: io::Error) -> SinkError {
+    fn failed(&self, error: &io::Error) -> SinkError {
         SinkError::Read(io::Error::new(
             error.kind(),
             format!("failed to read from file `{}`: {error}", self.path),

@@ -277,8 +277,10 @@ fn what_cannot_be_made_says_why() {
       hint: write `size = "fit"`, or at least `size = "18MiB"`
     error: partition `X` needs 33 MiB, has 16 MiB
       hint: write `size = "fit"`, or at least `size = "33MiB"`; FAT32 has at least 65525 clusters, or firmware takes it for FAT16
-    error: partition `X` needs 16 MiB, has 8 MiB
-      hint: write `size = "fit"`, or at least `size = "16MiB"`; ext4 has a journal of at least 4MiB, which takes at most a quarter
+    error: partition `X` needs 14 MiB, has 4 MiB
+      hint: write `size = "fit"`, or at least `size = "14MiB"`
+    error: partition `X` needs 14 MiB, has 4 MiB
+      hint: write `size = "fit"`, or at least `size = "14MiB"`
     error: cannot make the file system of partition `X`
       caused by: `/lib` is a symbolic link, and FAT has none: remove it from the tree, or use `fs = "ext4"`
     error: partition `X` has the tree `./root` as content and no `fs`: say which, such as `fs = "ext4"`

@@ -13,11 +13,11 @@ use super::{guid::Guid, mbr};
 /// Bytes of one entry; larger is legal and nobody does it.
 const ENTRY: usize = 128;
 /// Entries in a table; the smallest legal number, and the usual one.
-pub const ENTRIES: u32 = 128;
+pub(crate) const ENTRIES: u32 = 128;
 /// Bytes of the array.
 const ARRAY: u64 = ENTRY as u64 * ENTRIES as u64;
 /// UTF-16 code units of a label.
-pub const LABEL_UNITS: usize = 36;
+pub(crate) const LABEL_UNITS: usize = 36;
 /// Bytes of a header that are used and checked.
 const HEADER: usize = 92;
 
@@ -113,12 +113,12 @@ const fn array_sectors(sector_size: u64) -> u64 {
 }
 
 /// Bytes that a table takes at the start of a disk, protective MBR and all.
-pub const fn head_len(sector_size: u64) -> u64 {
+pub(crate) const fn head_len(sector_size: u64) -> u64 {
     (2 + array_sectors(sector_size)) * sector_size
 }
 
 /// Bytes that a table takes at the end of a disk.
-pub const fn tail_len(sector_size: u64) -> u64 {
+pub(crate) const fn tail_len(sector_size: u64) -> u64 {
     (1 + array_sectors(sector_size)) * sector_size
 }
 

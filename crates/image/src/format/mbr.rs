@@ -1,13 +1,13 @@
 //! The protective master boot record (UEFI 2.10, section 5.2.3).
 
 /// Bytes of the record.
-pub const LEN: usize = 512;
+pub(crate) const LEN: usize = 512;
 
 /// The protective record of a disk of `sectors` sectors: one partition of type `0xEE` over all of it, so that a
 /// program that knows no GPT sees a disk that is full.
 ///
 /// With sectors of 4096 bytes it is the first 512 bytes of the first sector.
-pub fn protective(sectors: u64) -> [u8; LEN] {
+pub(crate) fn protective(sectors: u64) -> [u8; LEN] {
     let size = u32::try_from(sectors.saturating_sub(1)).unwrap_or(u32::MAX);
     let mut record = [0; LEN];
     record[446..454].copy_from_slice(&[0, 0, 2, 0, 0xEE, 0xFF, 0xFF, 0xFF]);
@@ -18,7 +18,7 @@ pub fn protective(sectors: u64) -> [u8; LEN] {
 }
 
 /// Whether `record` protects a GPT.
-pub fn is_protective(record: &[u8]) -> bool {
+pub(crate) fn is_protective(record: &[u8]) -> bool {
     record.len() >= LEN
         && record[510..512] == [0x55, 0xAA]
         && (0..4).any(|n| record[446 + 16 * n + 4] == 0xEE)

@@ -100,18 +100,24 @@ fn estimate(tree: &Tree, inodes: u64) -> u64 {
     total * BLOCK
 }
 
-/// Blocks of the journal of a volume of `blocks`: mke2fs's table.
-const fn journal_blocks(blocks: u64) -> u64 {
-    match blocks {
-        ..32_768 => 1024,
-        ..262_144 => 4096,
-        ..524_288 => 8192,
-        ..4_194_304 => 16_384,
-        ..8_388_608 => 32_768,
-        ..16_777_216 => 65_536,
-        ..33_554_432 => 131_072,
-        _ => 262_144,
-    }
+/// Blocks of the journal of a volume below so many blocks: mke2fs's table.
+const JOURNALS: [(u64, u64); 7] = [
+    (32_768, 1024),
+    (262_144, 4096),
+    (524_288, 8192),
+    (4_194_304, 16_384),
+    (8_388_608, 32_768),
+    (16_777_216, 65_536),
+    (33_554_432, 131_072),
+];
+
+fn journal_blocks(blocks: u64) -> u64 {
+    JOURNALS.iter().find(|(below, _)| blocks < *below).map_or(262_144, |(_, journal)| *journal)
+}
+
+/// `mkext4` checks the range that it can hold.
+fn seconds(epoch: u64) -> i64 {
+    i64::try_from(epoch).unwrap_or(i64::MAX)
 }
 
 fn inodes(tree: &Tree) -> u64 {
@@ -151,7 +157,7 @@ impl Ext4 {
 
     fn seal(tree: &Tree, size: u64, inodes: u64, options: &Options) -> Result<Self, mkext4::Error> {
         let blocks = usable(size, inodes);
-        let mut it = mkext4::Options::new(blocks * BLOCK, options.uuid, options.epoch as i64);
+        let mut it = mkext4::Options::new(blocks * BLOCK, options.uuid, seconds(options.epoch));
         it.inodes = InodeCount::Exact(u32::try_from(inodes).unwrap_or(u32::MAX));
         it.reserved_percent = 0;
         if !options.label.is_empty() {
@@ -204,7 +210,7 @@ type Files = Vec<(InodeHandle, Content)>;
 
 /// Names everything in `tree`, in its order; the contents that are not empty are returned.
 fn declare(mut builder: FsBuilder, tree: &Tree, epoch: u64) -> Result<(FsBuilder, Files), mkext4::Error> {
-    let meta = |node: &Node| Meta::new(node.mode, node.uid, node.gid, (epoch as i64, 0));
+    let meta = |node: &Node| Meta::new(node.mode, node.uid, node.gid, (seconds(epoch), 0));
     let mut handles: HashMap<&TreePath, InodeHandle> = HashMap::new();
     let mut files = Vec::new();
     for (path, node) in &tree.nodes {

@@ -36,7 +36,7 @@ fn a_hole_stays_a_hole() {
     let runner = SystemRunner::default();
     let sandbox = Sandbox::new(&runner);
     let path = sandbox.root().join("sparse");
-    let file = fs_err::File::create(&path).unwrap();
+    let file = File::create(&path).unwrap();
     file.set_len(64 << 20).unwrap();
     file.file().write_all_at(b"in the middle", 32 << 20).unwrap();
     let disk =
@@ -64,7 +64,7 @@ fn it_stops_when_asked() {
     let runner = SystemRunner::default();
     let sandbox = Sandbox::new(&runner);
     let path = sandbox.root().join("file");
-    fs_err::File::create(&path).unwrap().set_len(64 << 20).unwrap();
+    File::create(&path).unwrap().set_len(64 << 20).unwrap();
     sandbox.cancel.cancel();
     let error = copied(&sandbox, &Content::File { path, size: 64 << 20, digest: None }, &[(0, 64 << 20)])
         .unwrap_err();

@@ -39,17 +39,12 @@ pub(crate) const fn least(sector: u64) -> u64 {
     front + LEAST_CLUSTERS as u64 * sector
 }
 
-/// Bytes of a cluster that suit a volume of `size`: the table that mkfs.fat and Windows go by.
-const fn suited(size: u64) -> u64 {
-    const GIB: u64 = 1 << 30;
-    match size {
-        0..=272_629_760 => 512,
-        ..=0x2_0000_0000 => 4096,
-        ..=0x4_0000_0000 => 8192,
-        ..=0x8_0000_0000 => 16384,
-        _ if size <= 2048 * GIB => 32768,
-        _ => 65536,
-    }
+/// Bytes of a cluster that suit a volume up to a size in bytes: the table that mkfs.fat and Windows go by.
+const SUITED: [(u64, u64); 5] =
+    [(260 << 20, 512), (8 << 30, 4096), (16 << 30, 8192), (32 << 30, 16_384), (2 << 40, 32_768)];
+
+fn suited(size: u64) -> u64 {
+    SUITED.iter().find(|(most, _)| size <= *most).map_or(65_536, |(_, cluster)| *cluster)
 }
 
 impl Geometry {

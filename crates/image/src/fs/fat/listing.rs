@@ -56,13 +56,12 @@ impl<'a> Listing<'a> {
         let mut found: Vec<(usize, Vec<(&TreePath, Item<'a>)>)> = vec![(0, Vec::new())];
         for (path, node) in tree.nodes.iter().filter(|(path, _)| !path.is_root()) {
             let parent = path.parent().and_then(|parent| index.get(&parent).copied()).unwrap_or(0);
-            let item = match item(tree, path, &node.kind)? {
-                Some(content) => Item::File(content),
-                None => {
-                    index.insert(path.clone(), found.len());
-                    found.push((parent, Vec::new()));
-                    Item::Directory(found.len() - 1)
-                }
+            let item = if let Some(content) = item(tree, path, &node.kind)? {
+                Item::File(content)
+            } else {
+                index.insert(path.clone(), found.len());
+                found.push((parent, Vec::new()));
+                Item::Directory(found.len() - 1)
             };
             found[parent].1.push((path, item));
         }

@@ -139,7 +139,7 @@ fn mtools_read_back_names_contents_and_times() {
 
 #[test]
 fn sectors_of_four_kib_make_a_sound_volume() {
-    let tree = tree(&[("EFI/BOOT/BOOTX64.EFI", &[7; 100_000])]);
+    let tree = tree(&[("EFI/BOOT/BOOTX64.EFI", &vec![7; 100_000])]);
     let size = least(&tree, 4096, MIB).unwrap();
     let runner = SystemRunner::default();
     let sandbox = Sandbox::new(&runner);
@@ -147,7 +147,7 @@ fn sectors_of_four_kib_make_a_sound_volume() {
     let image = written(&sandbox, &fat, size);
     fsck(&sandbox, &image).unwrap();
     let mut reader = FatReader::open(fs_err::File::open(image).unwrap(), 0).unwrap();
-    assert_eq!(reader.read("efi/boot/bootx64.efi", 1 << 20).unwrap(), [7; 100_000]);
+    assert_eq!(reader.read("efi/boot/bootx64.efi", 1 << 20).unwrap(), vec![7; 100_000]);
 }
 
 /// Trees that FAT can hold: names of all sorts, none that differ by case only.

@@ -23,8 +23,8 @@ impl Stamp {
         let (days, second) = (epoch / 86400, epoch % 86400);
         let (year, month, day) = civil(days);
         Self {
-            date: ((year - 1980) << 9 | month << 5 | day) as u16,
-            time: (second / 3600 << 11 | second / 60 % 60 << 5 | second % 60 / 2) as u16,
+            date: (((year - 1980) << 9) | (month << 5) | day) as u16,
+            time: (((second / 3600) << 11) | ((second / 60 % 60) << 5) | (second % 60 / 2)) as u16,
             hundredths: (second % 2 * 100) as u8,
         }
     }
