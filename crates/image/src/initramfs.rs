@@ -42,7 +42,12 @@ pub fn initramfs(cx: &Cx<'_>, step: &step::Initramfs) -> Result<Vec<StepOutput>,
 }
 
 /// Puts the modules `wanted` of `kernel` into the tree, with `modules.dep` and `modules.alias`.
-fn add_modules(cx: &Cx<'_>, composer: &mut Composer, kernel: &Tree, wanted: &[String]) -> Result<(), InitramfsError> {
+fn add_modules(
+    cx: &Cx<'_>,
+    composer: &mut Composer,
+    kernel: &Tree,
+    wanted: &[String],
+) -> Result<(), InitramfsError> {
     let modules = Modules::find(kernel)?;
     let closure = modules.closure(wanted, cx.cancel)?;
     let dir = format!("lib/modules/{}", modules.version());
@@ -126,7 +131,8 @@ impl<W: Write> Archive<'_, W> {
             NodeKind::Symlink { target } => target.len() as u64,
             _ => 0,
         };
-        header.size = u32::try_from(size).map_err(|_| InitramfsError::TooLarge { path: path.clone(), size })?;
+        header.size =
+            u32::try_from(size).map_err(|_| InitramfsError::TooLarge { path: path.clone(), size })?;
         self.put(&cpio::encode(&header, name))?;
         match &node.kind {
             NodeKind::File(content) => self.copy(path, content)?,
@@ -156,7 +162,8 @@ impl<W: Write> Archive<'_, W> {
             self.progress.add(length as u64);
         }
         if found != expected {
-            let path = if let Content::File { path, .. } = content { path.clone() } else { path.as_str().into() };
+            let path =
+                if let Content::File { path, .. } = content { path.clone() } else { path.as_str().into() };
             return Err(TreeError::Changed { path, expected, found }.into());
         }
         Ok(())

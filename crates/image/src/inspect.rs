@@ -54,7 +54,11 @@ pub fn inspect(cx: &Cx<'_>, step: &step::Inspect) -> Result<Vec<StepOutput>, Ins
         let after_ms = began.elapsed().as_millis() as u64;
         (cx.emit)(EventKind::Check { name, verdict, after_ms, detail: Some(detail) });
     }
-    if failed.is_empty() { Ok(Vec::new()) } else { Err(InspectError::Failed { of: step.expect.len(), failed }) }
+    if failed.is_empty() {
+        Ok(Vec::new())
+    } else {
+        Err(InspectError::Failed { of: step.expect.len(), failed })
+    }
 }
 
 /// What an expectation expects, in a few words.
@@ -85,7 +89,9 @@ fn check(report: &ImageReport, file: Option<&File>, expect: &Expect) -> Result<S
             (partition.offset.get(), partition.size, partition.fs.as_ref())
         }
         (_, Some(_)) => return Err(format!("there is no partition table: {}", short(report))),
-        (ImageKind::Disk { .. }, None) if expect.fs.is_some() || expect.path.is_some() || expect.lacks.is_some() => {
+        (ImageKind::Disk { .. }, None)
+            if expect.fs.is_some() || expect.path.is_some() || expect.lacks.is_some() =>
+        {
             return Err("this is a disk: say in which `partition`".to_owned());
         }
         (ImageKind::FileSystem(fs), None) => (0, report.size, Some(fs)),
@@ -98,7 +104,10 @@ fn check(report: &ImageReport, file: Option<&File>, expect: &Expect) -> Result<S
     if let Some(wanted) = &expect.fs
         && fs.is_none_or(|fs| fs.name != *wanted)
     {
-        return Err(format!("found {}, and not {wanted}", fs.map_or("no file system that is known", |fs| &fs.name)));
+        return Err(format!(
+            "found {}, and not {wanted}",
+            fs.map_or("no file system that is known", |fs| &fs.name)
+        ));
     }
     if let Some(wanted) = expect.min_size.filter(|wanted| *wanted > size) {
         return Err(format!("it has {}, and not {}", size.human(), wanted.human()));
@@ -106,7 +115,9 @@ fn check(report: &ImageReport, file: Option<&File>, expect: &Expect) -> Result<S
     if expect.path.is_some() || expect.lacks.is_some() {
         let mut volume = match file {
             None => Volume::Tree(&report.path),
-            Some(file) => Volume::open(file, offset).map_err(|error| format!("it cannot be read: {error}"))?,
+            Some(file) => {
+                Volume::open(file, offset).map_err(|error| format!("it cannot be read: {error}"))?
+            }
         };
         seen.extend(check_paths(&mut volume, expect)?);
     }
@@ -129,10 +140,13 @@ fn check_paths(volume: &mut Volume<'_>, expect: &Expect) -> Result<Option<String
     let Some(wanted) = &expect.contains else { return Ok(Some(some_of(&found))) };
     for path in &found {
         let place = listing.resolve(path);
-        let Some((place, Found::File { number, .. })) = place.and_then(|it| listing.files.get_key_value(&it)) else {
+        let Some((place, Found::File { number, .. })) = place.and_then(|it| listing.files.get_key_value(&it))
+        else {
             continue;
         };
-        let bytes = volume.read(place, *number, MAX_CONTENT).map_err(|error| format!("`{path}` cannot be read: {error}"))?;
+        let bytes = volume
+            .read(place, *number, MAX_CONTENT)
+            .map_err(|error| format!("`{path}` cannot be read: {error}"))?;
         if bytes.windows(wanted.len().max(1)).any(|window| window == wanted.as_bytes()) || wanted.is_empty() {
             return Ok(Some(path.to_string()));
         }
@@ -143,7 +157,8 @@ fn check_paths(volume: &mut Volume<'_>, expect: &Expect) -> Result<Option<String
 /// The paths that `pattern` matches; one without wildcards leads through symbolic links.
 fn matches(listing: &Listing, pattern: &str) -> Result<Vec<TreePath>, String> {
     if !pattern.contains(['*', '?', '[', '{']) {
-        let path: TreePath = pattern.parse().map_err(|error: bootway_plan::InvalidManifest| error.to_string())?;
+        let path: TreePath =
+            pattern.parse().map_err(|error: bootway_plan::InvalidManifest| error.to_string())?;
         let is_there = listing.files.contains_key(&path) || listing.resolve(&path).is_some();
         return Ok(if is_there { vec![path] } else { Vec::new() });
     }

@@ -71,7 +71,8 @@ impl<'a> Modules<'a> {
             let prefix = if usr { "usr/" } else { "" };
             (lib == "lib" && modules == "modules").then(|| format!("{prefix}lib/modules/{version}"))
         };
-        let is_module = |path: &&TreePath| module_name(path.name()).is_some() || path.name() == "modules.builtin";
+        let is_module =
+            |path: &&TreePath| module_name(path.name()).is_some() || path.name() == "modules.builtin";
         let dirs: BTreeSet<String> = tree.nodes.keys().filter(is_module).filter_map(version).collect();
         let mut found = dirs.iter();
         let (Some(dir), None) = (found.next(), found.next()) else {
@@ -91,7 +92,8 @@ impl<'a> Modules<'a> {
             } else if path.as_str() == format!("{inside}modules.builtin") {
                 let bytes = read(path, content)?;
                 let lines = String::from_utf8_lossy(&bytes);
-                let names = lines.lines().filter_map(|line| module_name(line.rsplit('/').next().unwrap_or(line)));
+                let names =
+                    lines.lines().filter_map(|line| module_name(line.rsplit('/').next().unwrap_or(line)));
                 modules.builtin.extend(names);
             }
         }
@@ -231,7 +233,8 @@ impl Closure {
             let mut order = Vec::new();
             self.visit(name, &mut order);
             order.pop(); // The module itself comes after all that it needs.
-            let needed: String = order.iter().rev().map(|name| format!(" {}", self.modules[*name].path)).collect();
+            let needed: String =
+                order.iter().rev().map(|name| format!(" {}", self.modules[*name].path)).collect();
             text += &format!("{}:{needed}\n", module.path);
         }
         text
@@ -298,7 +301,9 @@ pub enum ModulesError {
         nearest: Option<String>,
     },
     /// A module needs one that is not there.
-    #[error("the module `{module}` depends on `{needed}`, which is neither a module nor built in: the kernel tree is not whole")]
+    #[error(
+        "the module `{module}` depends on `{needed}`, which is neither a module nor built in: the kernel tree is not whole"
+    )]
     Depends {
         /// Where it is in the tree.
         module: TreePath,

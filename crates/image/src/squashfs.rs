@@ -28,19 +28,21 @@ use crate::{
 };
 
 /// Long enough for the largest trees at the highest levels; the step's own `limit` is usually lower.
-const LIMIT: Duration = Duration::from_secs(24 * 3600);
+const LIMIT: Duration = Duration::from_hours(24);
 /// How long the writer waits before it looks again whether the program has opened its end of the pipe.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// Packs a tree into a squashfs image: the same bytes on any number of processors.
 pub fn squashfs(cx: &Cx<'_>, step: &step::Squashfs) -> Result<Vec<StepOutput>, SquashfsError> {
     check(cx, step)?;
-    let exclude: Vec<GlobMatcher> = step.exclude.iter().map(|pattern| tree::matcher(pattern)).collect::<Result<_, _>>()?;
+    let exclude: Vec<GlobMatcher> =
+        step.exclude.iter().map(|pattern| tree::matcher(pattern)).collect::<Result<_, _>>()?;
     let tree = tree::without(tree::load(cx, &step.from, Owners::Root)?, &exclude);
     check_root(&tree)?;
     let pipe = pipe_path(cx);
-    rustix::fs::mkfifoat(rustix::fs::CWD, pipe.as_std_path(), Mode::RUSR | Mode::WUSR)
-        .map_err(|error| io::Error::new(io::Error::from(error).kind(), format!("cannot make the pipe `{pipe}`: {error}")))?;
+    rustix::fs::mkfifoat(rustix::fs::CWD, pipe.as_std_path(), Mode::RUSR | Mode::WUSR).map_err(|error| {
+        io::Error::new(io::Error::from(error).kind(), format!("cannot make the pipe `{pipe}`: {error}"))
+    })?;
     let ended = AtomicBool::new(false);
     let (ran, written) = std::thread::scope(|scope| {
         let writer = scope.spawn(|| stream(cx, &tree, &pipe, &ended));
@@ -59,15 +61,31 @@ pub fn squashfs(cx: &Cx<'_>, step: &step::Squashfs) -> Result<Vec<StepOutput>, S
 pub fn commands(cx: &Cx<'_>, step: &step::Squashfs) -> Vec<Cmd> {
     let epoch = cx.epoch.to_string();
     // `sqfstar` is the same program, and its 4.5.1 takes the level for the name of the image.
-    let mut cmd = Cmd::new(Tool::Mksquashfs)
-        .args(["-", image_path(cx).as_str(), "-tar", "-comp", step.compressor.as_str()]);
+    let mut cmd = Cmd::new(Tool::Mksquashfs).args([
+        "-",
+        image_path(cx).as_str(),
+        "-tar",
+        "-comp",
+        step.compressor.as_str(),
+    ]);
     if let Some(level) = step.level {
         cmd = cmd.args(["-Xcompression-level", &level.to_string()]);
     }
     cmd = cmd
         .arg("-b")
         .arg(step.block_size.map_or(128 << 10, Bytes::get).to_string())
-        .args(["-mkfs-time", &epoch, "-all-time", &epoch, "-root-mode", "755", "-root-uid", "0", "-root-gid", "0"])
+        .args([
+            "-mkfs-time",
+            &epoch,
+            "-all-time",
+            &epoch,
+            "-root-mode",
+            "755",
+            "-root-uid",
+            "0",
+            "-root-gid",
+            "0",
+        ])
         .args(["-xattrs", "-exit-on-error", "-no-progress", "-quiet"]);
     vec![cmd.stdin_file(&pipe_path(cx)).limit(LIMIT)]
 }
@@ -124,7 +142,10 @@ fn stream(cx: &Cx<'_>, tree: &Tree, pipe: &Utf8Path, ended: &AtomicBool) -> Resu
     };
     rustix::fs::fcntl_setfl(&pipe, OFlags::empty()).map_err(io::Error::from)?;
     let mut archive = tar::Builder::new(BufWriter::with_capacity(1 << 20, pipe));
-    let total = tree.nodes.values().map(|node| if let NodeKind::File(content) = &node.kind { content.size() } else { 0 });
+    let total = tree
+        .nodes
+        .values()
+        .map(|node| if let NodeKind::File(content) = &node.kind { content.size() } else { 0 });
     let progress = Progress::bytes(cx, total.sum());
     for (path, node) in tree.nodes.iter().filter(|(path, _)| !path.is_root()) {
         match append(cx, &mut archive, path.as_str(), node, &progress) {
@@ -159,7 +180,9 @@ fn append(
     header.set_size(0);
     if !node.xattrs.is_empty() && !matches!(node.kind, NodeKind::HardLink { .. }) {
         let keys: Vec<String> = node.xattrs.keys().map(|name| format!("SCHILY.xattr.{name}")).collect();
-        archive.append_pax_extensions(keys.iter().map(String::as_str).zip(node.xattrs.values().map(Vec::as_slice)))?;
+        archive.append_pax_extensions(
+            keys.iter().map(String::as_str).zip(node.xattrs.values().map(Vec::as_slice)),
+        )?;
     }
     let mut device = |kind, major, minor| {
         header.set_entry_type(kind);
@@ -170,13 +193,23 @@ fn append(
         NodeKind::Directory => header.set_entry_type(tar::EntryType::Directory),
         NodeKind::File(content) => {
             header.set_size(content.size());
-            let mut from = Exactly { cx, inner: content.open().map_err(TreeError::Io)?, left: content.size(), more: false, progress };
+            let mut from = Exactly {
+                cx,
+                inner: content.open().map_err(TreeError::Io)?,
+                left: content.size(),
+                more: false,
+                progress,
+            };
             archive.append_data(&mut header, path, &mut from)?;
             if cx.cancel.is_cancelled() {
                 return Err(TreeError::Cancelled.into());
             }
             if from.left > 0 || from.more {
-                let (name, size) = if let Content::File { path, size, .. } = content { (path.clone(), *size) } else { (path.into(), 0) };
+                let (name, size) = if let Content::File { path, size, .. } = content {
+                    (path.clone(), *size)
+                } else {
+                    (path.into(), 0)
+                };
                 let found = size - from.left + u64::from(from.more);
                 return Err(TreeError::Changed { path: name, expected: size, found }.into());
             }
@@ -265,7 +298,9 @@ pub enum SquashfsError {
         epoch: u64,
     },
     /// The root directory is not what the program can make.
-    #[error("`/` of the tree is {mode:04o} and belongs to {uid}:{gid}, and `mksquashfs` makes it 0755 and 0:0 only: add a `chmod` and `chown` of `/` to the tree's edits")]
+    #[error(
+        "`/` of the tree is {mode:04o} and belongs to {uid}:{gid}, and `mksquashfs` makes it 0755 and 0:0 only: add a `chmod` and `chown` of `/` to the tree's edits"
+    )]
     Root {
         /// Permission bits.
         mode: u16,
@@ -291,7 +326,9 @@ impl Explain for SquashfsError {
             Self::Input(error) => error.class(),
             Self::Tree(error) => error.class(),
             Self::Run(error) => error.class(),
-            Self::BlockSize { .. } | Self::Level { .. } | Self::Epoch { .. } | Self::Root { .. } => Class::Plan,
+            Self::BlockSize { .. } | Self::Level { .. } | Self::Epoch { .. } | Self::Root { .. } => {
+                Class::Plan
+            }
         }
     }
 

@@ -192,7 +192,9 @@ pub enum TreeError {
         name: Source,
     },
     /// A file is laid over the root of a tree.
-    #[error("`{name}` is one file and has no place in the tree: write `{{ source = \"{name}\", at = \"path/of/the/file\" }}`")]
+    #[error(
+        "`{name}` is one file and has no place in the tree: write `{{ source = \"{name}\", at = \"path/of/the/file\" }}`"
+    )]
     NoPlace {
         /// As the plan names it.
         name: Source,
@@ -215,7 +217,9 @@ pub enum TreeError {
         name: Source,
     },
     /// A directory would be replaced with all that is in it.
-    #[error("`{path}` is a directory with {files} files and would be replaced: remove it first, or `drop` what replaces it")]
+    #[error(
+        "`{path}` is a directory with {files} files and would be replaced: remove it first, or `drop` what replaces it"
+    )]
     Replaces {
         /// Where.
         path: TreePath,

@@ -68,7 +68,8 @@ pub fn uki(cx: &Cx<'_>, step: &step::Uki) -> Result<Vec<StepOutput>, UkiError> {
 fn check_cmdline(cmdline: &str) -> Result<(), UkiError> {
     if cmdline.len() > MAX_CMDLINE {
         let last = cmdline.floor_char_boundary(MAX_CMDLINE);
-        let tail: String = cmdline[..last].chars().rev().take(24).collect::<Vec<_>>().into_iter().rev().collect();
+        let tail: String =
+            cmdline[..last].chars().rev().take(24).collect::<Vec<_>>().into_iter().rev().collect();
         return Err(UkiError::CmdlineLength { length: cmdline.len(), tail });
     }
     match cmdline.char_indices().find(|(_, character)| character.is_control()) {
@@ -139,7 +140,7 @@ fn write(
     let mut to = BufWriter::with_capacity(STRIDE, fs_err::File::create_new(path)?);
     to.write_all(&head)?;
     let mut at = head.len() as u64;
-    let mut pad = |to: &mut BufWriter<_>, from: u64, until: u64| -> io::Result<()> {
+    let pad = |to: &mut BufWriter<_>, from: u64, until: u64| -> io::Result<()> {
         io::copy(&mut io::repeat(0).take(until - from), to).map(drop)
     };
     for ((_, parts), section) in parts.iter().zip(&sections) {
@@ -217,7 +218,9 @@ pub enum UkiError {
         reason: String,
     },
     /// The kernel is none that a stub can start.
-    #[error("`{name}` is no kernel that an EFI stub can start: name a bzImage (`boot/vmlinuz-*`) or an arm64 `Image`")]
+    #[error(
+        "`{name}` is no kernel that an EFI stub can start: name a bzImage (`boot/vmlinuz-*`) or an arm64 `Image`"
+    )]
     Kernel {
         /// As the plan names it.
         name: Source,
@@ -243,18 +246,20 @@ impl Explain for UkiError {
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::Environment,
             Self::Io(_) | Self::Changed { .. } => Class::Step,
             Self::Input(error) => error.class(),
-            Self::CmdlineLength { .. } | Self::CmdlineControl { .. } | Self::Stub { .. } | Self::Kernel { .. } => {
-                Class::Plan
-            }
+            Self::CmdlineLength { .. }
+            | Self::CmdlineControl { .. }
+            | Self::Stub { .. }
+            | Self::Kernel { .. } => Class::Plan,
             Self::Cancelled => Class::Cancelled,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Stub { .. } => {
-                Some("the Debian package `systemd-boot-efi` has `usr/lib/systemd/boot/efi/linuxx64.efi.stub`".to_owned())
-            }
+            Self::Stub { .. } => Some(
+                "the Debian package `systemd-boot-efi` has `usr/lib/systemd/boot/efi/linuxx64.efi.stub`"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

@@ -29,7 +29,8 @@ const SQUASHFS_PAD: u64 = 4096;
 ///
 /// If it is not, with what was expected and what was found.
 pub fn verify(kind: ArtifactKind, path: &Utf8Path) -> Result<(), VerifyError> {
-    let wrong = |expected: &'static str, found: String| VerifyError::Wrong { path: path.to_owned(), expected, found };
+    let wrong =
+        |expected: &'static str, found: String| VerifyError::Wrong { path: path.to_owned(), expected, found };
     let metadata = fs_err::metadata(path)?;
     if kind == ArtifactKind::Tree {
         return if metadata.is_dir() { verify_tree(path) } else { Err(wrong("a tree", "a file".to_owned())) };
@@ -116,7 +117,10 @@ fn efi(start: &[u8], size: u64) -> Option<String> {
 fn initramfs(path: &Utf8Path) -> Result<Option<String>, VerifyError> {
     let mut from = BufReader::with_capacity(256 << 10, fs_err::File::open(path)?);
     let mut has_init = false;
-    let mut seen = |_: &cpio::Header, name: &[u8]| has_init |= matches!(name, b"init" | b"./init" | b"/init");
+    let mut seen = |_: &cpio::Header, name: &[u8], _: &mut dyn Read| {
+        has_init |= matches!(name, b"init" | b"./init" | b"/init");
+        Ok(())
+    };
     loop {
         let magic = Magic::of(from.fill_buf()?);
         let result = match magic {
@@ -136,7 +140,11 @@ fn initramfs(path: &Utf8Path) -> Result<Option<String>, VerifyError> {
     }
 }
 
-fn unpack(magic: Magic, from: impl Read, seen: impl FnMut(&cpio::Header, &[u8])) -> Result<(), ScanError> {
+fn unpack(
+    magic: Magic,
+    from: impl Read,
+    seen: impl FnMut(&cpio::Header, &[u8], &mut dyn Read) -> io::Result<()>,
+) -> Result<(), ScanError> {
     let mut from = compress::decoder(magic, from)?.take(MAX_INITRAMFS);
     cpio::scan(&mut from, MAX_INITRAMFS, seen)?;
     // Only at its end a stream shows whether its checksum is right.
@@ -162,7 +170,8 @@ fn tar(path: &Utf8Path, start: &[u8]) -> Result<Option<String>, VerifyError> {
 fn text(path: &Utf8Path) -> Result<Option<String>, VerifyError> {
     let bytes = fs_err::read(path)?;
     let error = std::str::from_utf8(&bytes).err();
-    Ok(error.map(|error| format!("byte {:#04x} at offset {}", bytes[error.valid_up_to()], error.valid_up_to())))
+    Ok(error
+        .map(|error| format!("byte {:#04x} at offset {}", bytes[error.valid_up_to()], error.valid_up_to())))
 }
 
 /// The manifest and the directory agree on every name, kind and size.
@@ -184,12 +193,18 @@ fn verify_tree(dir: &Utf8Path) -> Result<(), VerifyError> {
         };
         let there = on_disk.nodes.get(path).map(|node: &Node| &node.kind);
         let agrees = match (&entry.kind, there) {
-            (EntryKind::Directory, Some(NodeKind::Directory)) => true,
             (EntryKind::File { size, .. }, Some(NodeKind::File(content))) => *size == content.size(),
-            (EntryKind::HardLink { to }, Some(NodeKind::File(content))) => size_of(to) == Some(content.size()),
+            (EntryKind::HardLink { to }, Some(NodeKind::File(content))) => {
+                size_of(to) == Some(content.size())
+            }
             (EntryKind::Symlink { target }, Some(NodeKind::Symlink { target: there })) => target == there,
-            (
-                EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. } | EntryKind::Fifo | EntryKind::Socket,
+            // Devices, pipes and sockets are in the manifest only.
+            (EntryKind::Directory, Some(NodeKind::Directory))
+            | (
+                EntryKind::CharDevice { .. }
+                | EntryKind::BlockDevice { .. }
+                | EntryKind::Fifo
+                | EntryKind::Socket,
                 None,
             ) => true,
             _ => false,

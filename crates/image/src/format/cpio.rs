@@ -37,17 +37,6 @@ pub(crate) struct Header {
     pub(crate) rdev: (u32, u32),
 }
 
-/// One file of an archive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entry<'a> {
-    /// What is said about it.
-    pub(crate) header: Header,
-    /// Its name as it is in the archive, without the NUL.
-    pub(crate) name: &'a [u8],
-    /// Its data.
-    pub(crate) data: &'a [u8],
-}
-
 /// The header and name of a file; its data follows, and then [`padding`].
 pub(crate) fn encode(header: &Header, name: &str) -> Vec<u8> {
     let Header { ino, mode, uid, gid, nlink, mtime, size, rdev: (major, minor) } = *header;
@@ -71,45 +60,6 @@ pub(crate) fn padding(length: u64) -> &'static [u8] {
 /// The end of an archive.
 pub(crate) fn trailer() -> Vec<u8> {
     encode(&Header { nlink: 1, ..Header::default() }, TRAILER)
-}
-
-/// The files of the archive at the beginning of `bytes`; how many bytes it takes is what [`Entries::offset`] says
-/// after the last one.
-pub(crate) const fn entries(bytes: &[u8]) -> Entries<'_> {
-    Entries { bytes, offset: 0, ended: false }
-}
-
-/// Reads an archive from its beginning to its trailer.
-#[derive(Clone, Debug)]
-pub(crate) struct Entries<'a> {
-    bytes: &'a [u8],
-    offset: usize,
-    ended: bool,
-}
-
-impl<'a> Entries<'a> {
-    /// Where the next file begins, or what follows the archive.
-    pub(crate) const fn offset(&self) -> usize {
-        self.offset
-    }
-
-    fn slice(&self, at: usize, length: usize) -> Result<&'a [u8], InvalidCpio> {
-        let end = at.checked_add(length).filter(|end| *end <= self.bytes.len());
-        end.map(|end| &self.bytes[at..end]).ok_or(InvalidCpio::Truncated { offset: self.offset as u64 })
-    }
-
-    fn read(&mut self) -> Result<Option<Entry<'a>>, InvalidCpio> {
-        let offset = self.offset;
-        let raw = self.slice(offset, HEADER)?.first_chunk().expect("it was asked for in this size");
-        let (header, name_size) = decode(raw, offset as u64)?;
-        let name = self.slice(offset + HEADER, name_size)?;
-        let name = name_of(name, offset as u64)?;
-        let data_at = (offset + HEADER + name_size).next_multiple_of(4);
-        let data = self.slice(data_at, header.size as usize)?;
-        // The padding of the last file may be cut off.
-        self.offset = (data_at + data.len()).next_multiple_of(4).min(self.bytes.len());
-        Ok((name != TRAILER.as_bytes()).then_some(Entry { header, name, data }))
-    }
 }
 
 /// A header and the length of the name, with its NUL, that follows it.
@@ -146,7 +96,7 @@ fn name_of(raw: &[u8], offset: u64) -> Result<&[u8], InvalidCpio> {
     }
 }
 
-/// Reads an archive without keeping the data: `seen` is called with each header and name, up to the trailer.
+/// Reads an archive: `seen` is called with each header, name and data, up to the trailer; it need not read the data.
 ///
 /// Returns how many bytes the archive takes.
 ///
@@ -156,7 +106,7 @@ fn name_of(raw: &[u8], offset: u64) -> Result<&[u8], InvalidCpio> {
 pub(crate) fn scan(
     from: &mut impl Read,
     limit: u64,
-    mut seen: impl FnMut(&Header, &[u8]),
+    mut seen: impl FnMut(&Header, &[u8], &mut dyn Read) -> io::Result<()>,
 ) -> Result<u64, ScanError> {
     let mut offset = 0;
     loop {
@@ -172,13 +122,17 @@ pub(crate) fn scan(
         if name == TRAILER.as_bytes() {
             return Ok(offset);
         }
-        seen(&header, name);
-        let data = u64::from(header.size).next_multiple_of(4);
+        let size = u64::from(header.size);
+        let mut content = from.take(size);
+        seen(&header, name, &mut content)?;
+        let unread = content.limit();
+        let data = size.next_multiple_of(4);
         offset += data;
         if offset > limit {
             return Err(InvalidCpio::TooLong { limit }.into());
         }
-        if io::copy(&mut from.take(data), &mut io::sink())? < data {
+        let rest = unread + data - size;
+        if io::copy(&mut from.take(rest), &mut io::sink())? < rest {
             return Err(InvalidCpio::Truncated { offset: begin }.into());
         }
     }
@@ -200,19 +154,6 @@ pub(crate) enum ScanError {
     /// The bytes are not a whole archive.
     #[error(transparent)]
     Invalid(#[from] InvalidCpio),
-}
-
-impl<'a> Iterator for Entries<'a> {
-    type Item = Result<Entry<'a>, InvalidCpio>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
-        }
-        let entry = self.read().transpose();
-        self.ended = !matches!(entry, Some(Ok(_)));
-        entry
-    }
 }
 
 /// The bytes are not a whole archive.
@@ -243,7 +184,9 @@ pub(crate) enum InvalidCpio {
         limit: u64,
     },
     /// A name is empty, longer than 4095 bytes, or has no end.
-    #[error("the file at byte {offset} has a name of {size} bytes: 1 to 4096 with a NUL at the end are allowed")]
+    #[error(
+        "the file at byte {offset} has a name of {size} bytes: 1 to 4096 with a NUL at the end are allowed"
+    )]
     Name {
         /// Of the file's header.
         offset: u64,
@@ -283,40 +226,53 @@ mod tests {
         vec((header, "[a-z/ü]{1,12}", vec(any::<u8>(), 0..40)), 0..6)
     }
 
+    /// A file of an archive that was read.
+    type Read = (Header, Vec<u8>, Vec<u8>);
+
+    fn read(bytes: &[u8]) -> (Vec<Read>, Result<u64, ScanError>) {
+        let mut files = Vec::new();
+        let end = scan(&mut &bytes[..], 1 << 20, |header, name, data| {
+            let mut content = Vec::new();
+            data.read_to_end(&mut content)?;
+            files.push((*header, name.to_vec(), content));
+            Ok(())
+        });
+        (files, end)
+    }
+
     proptest! {
         #[test]
         fn encoding_then_decoding_is_identity(files in files()) {
             let bytes = archive(&files);
-            let mut entries = entries(&bytes);
-            for (header, name, data) in &files {
-                let entry = entries.next().unwrap().unwrap();
-                prop_assert_eq!(entry.header, Header { size: data.len() as u32, ..*header });
-                prop_assert_eq!((entry.name, entry.data), (name.as_bytes(), &data[..]));
-            }
-            prop_assert_eq!(entries.next(), None);
-            prop_assert_eq!(entries.offset(), bytes.len());
+            let (found, end) = read(&bytes);
+            prop_assert_eq!(end.unwrap(), bytes.len() as u64);
+            let files = files.into_iter().map(|(header, name, data)| {
+                (Header { size: data.len() as u32, ..header }, name.into_bytes(), data)
+            });
+            prop_assert_eq!(found, files.collect::<Vec<_>>());
         }
 
         #[test]
-        fn damage_never_panics(files in files(), flips in vec(any::<(prop::sample::Index, u8)>(), 0..8), cut in any::<prop::sample::Index>()) {
+        fn damage_never_panics(
+            files in files(),
+            flips in vec(any::<(prop::sample::Index, u8)>(), 0..8),
+            cut in any::<prop::sample::Index>(),
+        ) {
             let mut bytes = archive(&files);
             for (at, flip) in flips {
                 let at = at.index(bytes.len());
                 bytes[at] ^= flip;
             }
             bytes.truncate(cut.index(bytes.len() + 1));
-            prop_assert!(entries(&bytes).count() <= files.len() + 1);
-            let whole = entries(&bytes).all(|entry| entry.is_ok());
-            let scanned = scan(&mut &bytes[..], 1 << 20, |_, _| {});
-            prop_assert!(whole || scanned.is_err());
+            prop_assert!(read(&bytes).0.len() <= files.len() + 1);
         }
 
         #[test]
         fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..400)) {
             let mut bytes = bytes;
-            entries(&bytes).for_each(drop);
+            drop(read(&bytes));
             bytes.splice(0..0, *b"070701");
-            entries(&bytes).for_each(drop);
+            drop(read(&bytes));
         }
     }
 
@@ -324,7 +280,7 @@ mod tests {
     fn an_archive_without_its_trailer_is_not_whole() {
         let mut bytes = archive(&[(Header::default(), "a".to_owned(), b"x".to_vec())]);
         bytes.truncate(bytes.len() - trailer().len());
-        let error = entries(&bytes).find_map(Result::err).unwrap();
+        let error = read(&bytes).1.unwrap_err();
         insta::assert_snapshot!(error, @"the archive ends inside the file at byte 116, or before its trailer");
     }
 }

@@ -61,7 +61,10 @@ pub(crate) mod tests {
             Some(Kernel::BzImage { version }) => version,
             other => panic!("{other:?}"),
         };
-        assert_eq!(version("6.1.0-56-amd64 (debian-kernel@lists.debian.org) #1 SMP").as_deref(), Some("6.1.0-56-amd64"));
+        assert_eq!(
+            version("6.1.0-56-amd64 (debian-kernel@lists.debian.org) #1 SMP").as_deref(),
+            Some("6.1.0-56-amd64")
+        );
         assert_eq!(version(""), None);
         assert_eq!(parse(b"MZ"), None);
         let mut far = bzimage("6");

@@ -29,7 +29,9 @@ pub(crate) fn parse(elf: &[u8]) -> Result<Modinfo, InvalidModule> {
         let Some((tag, value)) = line.split_once('=') else { continue };
         match tag {
             "name" => info.name = Some(value.to_owned()),
-            "depends" => info.depends.extend(value.split(',').filter(|name| !name.is_empty()).map(str::to_owned)),
+            "depends" => {
+                info.depends.extend(value.split(',').filter(|name| !name.is_empty()).map(str::to_owned));
+            }
             "alias" => info.aliases.push(value.to_owned()),
             "softdep" => {
                 let words = value.split_whitespace().filter(|word| !matches!(*word, "pre:" | "post:"));
@@ -91,7 +93,14 @@ pub(crate) mod tests {
 
     #[test]
     fn reads_what_a_module_says() {
-        let lines = ["license=GPL", "softdep=pre: crc32c post: aead2", "alias=fs-ext4", "alias=ext3", "depends=crc16,mbcache", "name=ext4"];
+        let lines = [
+            "license=GPL",
+            "softdep=pre: crc32c post: aead2",
+            "alias=fs-ext4",
+            "alias=ext3",
+            "depends=crc16,mbcache",
+            "name=ext4",
+        ];
         let expected = Modinfo {
             name: Some("ext4".to_owned()),
             depends: vec!["crc16".to_owned(), "mbcache".to_owned()],

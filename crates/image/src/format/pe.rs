@@ -8,6 +8,8 @@ use thiserror::Error;
 const SECTION_HEADER: usize = 40;
 /// `IMAGE_SCN_CNT_INITIALIZED_DATA | IMAGE_SCN_MEM_READ`.
 const READ_ONLY_DATA: u32 = 0x4000_0040;
+/// Stubs of systemd 252 say 512, and firmware protects memory by the page.
+const PAGE: u32 = 4096;
 /// The directory entry of the certificates, whose signature would no longer match.
 const CERTIFICATES: usize = 4;
 
@@ -49,12 +51,14 @@ pub(crate) struct Section {
 pub(crate) const EFI_APPLICATION: u16 = 10;
 
 fn u16_at(bytes: &[u8], at: usize) -> Result<u16, InvalidPe> {
-    let raw = at.checked_add(2).and_then(|end| bytes.get(at..end)).ok_or(InvalidPe::Truncated { offset: at })?;
+    let raw =
+        at.checked_add(2).and_then(|end| bytes.get(at..end)).ok_or(InvalidPe::Truncated { offset: at })?;
     Ok(u16::from_le_bytes([raw[0], raw[1]]))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Result<u32, InvalidPe> {
-    let raw = at.checked_add(4).and_then(|end| bytes.get(at..end)).ok_or(InvalidPe::Truncated { offset: at })?;
+    let raw =
+        at.checked_add(4).and_then(|end| bytes.get(at..end)).ok_or(InvalidPe::Truncated { offset: at })?;
     Ok(u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]))
 }
 
@@ -117,6 +121,7 @@ fn section(bytes: &[u8], at: usize) -> Result<Section, InvalidPe> {
 /// the whole would be larger than 4 GiB.
 pub(crate) fn with_sections(stub: &[u8], add: &[(&str, u64)]) -> Result<(Vec<u8>, Vec<Section>), InvalidPe> {
     let pe = parse(stub)?;
+    let page = pe.section_alignment.max(PAGE);
     if pe.signed {
         return Err(InvalidPe::Signed);
     }
@@ -125,9 +130,13 @@ pub(crate) fn with_sections(stub: &[u8], add: &[(&str, u64)]) -> Result<(Vec<u8>
     let first = pe.table + pe.sections.len() * SECTION_HEADER;
     let end = first + add.len() * SECTION_HEADER;
     if end > room || room > stub.len() || stub[first..end].iter().any(|byte| *byte != 0) {
-        return Err(InvalidPe::NoRoom { needed: add.len(), free: room.saturating_sub(first) / SECTION_HEADER });
+        return Err(InvalidPe::NoRoom {
+            needed: add.len(),
+            free: room.saturating_sub(first) / SECTION_HEADER,
+        });
     }
-    let file_end = pe.sections.iter().map(|section| u64::from(section.file_offset) + u64::from(section.file_size));
+    let file_end =
+        pe.sections.iter().map(|section| u64::from(section.file_offset) + u64::from(section.file_size));
     let mut offset = file_end.max().unwrap_or(0).max(stub.len() as u64);
     let memory_end = pe.sections.iter().map(|section| u64::from(section.address) + u64::from(section.size));
     let mut address = memory_end.max().unwrap_or(0);
@@ -140,7 +149,7 @@ pub(crate) fn with_sections(stub: &[u8], add: &[(&str, u64)]) -> Result<(Vec<u8>
             return Err(InvalidPe::Twice { name: (*name).to_owned() });
         }
         offset = offset.next_multiple_of(pe.file_alignment.into());
-        address = address.next_multiple_of(pe.section_alignment.into());
+        address = address.next_multiple_of(page.into());
         let file_size = size.next_multiple_of(pe.file_alignment.into());
         let section = Section {
             name: (*name).to_owned(),
@@ -194,7 +203,9 @@ pub(crate) enum InvalidPe {
         value: u32,
     },
     /// Its signature would no longer match.
-    #[error("it is signed, and another section would break the signature: use the unsigned stub, and sign the result")]
+    #[error(
+        "it is signed, and another section would break the signature: use the unsigned stub, and sign the result"
+    )]
     Signed,
     /// Its headers are full.
     #[error("it has room for {free} more sections, and {needed} are needed")]

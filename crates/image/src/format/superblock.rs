@@ -112,7 +112,13 @@ pub(crate) fn ext(start: &[u8]) -> Option<Ext> {
     let high = |at| if is_64bit { le::<4>(block, at).map(|value| value << 32) } else { Some(0) };
     let (has_journal, has_extents) = (compatible & 0x4 != 0, incompatible & 0x40 != 0);
     Some(Ext {
-        name: if has_extents { "ext4" } else if has_journal { "ext3" } else { "ext2" },
+        name: if has_extents {
+            "ext4"
+        } else if has_journal {
+            "ext3"
+        } else {
+            "ext2"
+        },
         block_size: 1024_u64.checked_shl(log.try_into().ok()?).filter(|size| *size <= 64 << 10)?,
         blocks: le::<4>(block, 4)? | high(0x150)?,
         free_blocks: le::<4>(block, 12)? | high(0x158)?,
@@ -128,7 +134,8 @@ fn fat(start: &[u8]) -> Option<Fat> {
     let sector = le::<2>(start, 11)?;
     let cluster = u64::from(start[13]);
     let (reserved, fats, roots) = (le::<2>(start, 14)?, u64::from(start[16]), le::<2>(start, 17)?);
-    if !sector.is_power_of_two() || !(512..=4096).contains(&sector) || !cluster.is_power_of_two() || fats == 0 {
+    if !sector.is_power_of_two() || !(512..=4096).contains(&sector) || !cluster.is_power_of_two() || fats == 0
+    {
         return None;
     }
     let either = |short: u64, long: u64| if short == 0 { long } else { short };
@@ -137,7 +144,13 @@ fn fat(start: &[u8]) -> Option<Fat> {
     let meta = reserved + fats * fat_sectors + (roots * 32).div_ceil(sector);
     let clusters = sectors.checked_sub(meta)? / cluster;
     let is_fat32 = le::<2>(start, 22)? == 0;
-    let name = if is_fat32 { "fat32" } else if clusters < 4085 { "fat12" } else { "fat16" };
+    let name = if is_fat32 {
+        "fat32"
+    } else if clusters < 4085 {
+        "fat12"
+    } else {
+        "fat16"
+    };
     let at = if is_fat32 { 67 } else { 39 };
     Some(Fat {
         name,

@@ -1,6 +1,6 @@
 //! What a file is, by what is in it.
 
-use std::{fmt, fs::File};
+use std::{fmt, fs::File, io};
 
 use bootway_plan::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -152,8 +152,12 @@ fn image(file: &File) -> Result<ImageKind, InspectError> {
     head.truncate(length);
     // A bzImage is a PE file too: its kernel is what it is for.
     match kernel::parse(&head) {
-        Some(Kernel::BzImage { version }) => return Ok(ImageKind::Kernel { format: "bzImage".to_owned(), version }),
-        Some(Kernel::Arm64) => return Ok(ImageKind::Kernel { format: "arm64 Image".to_owned(), version: None }),
+        Some(Kernel::BzImage { version }) => {
+            return Ok(ImageKind::Kernel { format: "bzImage".to_owned(), version });
+        }
+        Some(Kernel::Arm64) => {
+            return Ok(ImageKind::Kernel { format: "arm64 Image".to_owned(), version: None });
+        }
         Some(Kernel::Elf) => return Ok(ImageKind::Kernel { format: "ELF".to_owned(), version: None }),
         None => {}
     }
@@ -161,9 +165,13 @@ fn image(file: &File) -> Result<ImageKind, InspectError> {
         return Ok(pe_report(file, &pe));
     }
     let magic = Magic::of(&start);
+    io::Seek::rewind(&mut &*file)?;
     let mut files = 0;
-    let scanned = compress::decoder(magic, file)
-        .map(|mut from| cpio::scan(&mut from, 8 << 30, |_, _| files += 1));
+    let count = |_: &cpio::Header, _: &[u8], _: &mut dyn io::Read| {
+        files += 1;
+        Ok(())
+    };
+    let scanned = compress::decoder(magic, file).map(|mut from| cpio::scan(&mut from, 8 << 30, count));
     if matches!(scanned, Ok(Ok(_))) {
         return Ok(ImageKind::Initramfs { compression: magic.as_str().to_owned(), files });
     }
@@ -269,7 +277,11 @@ impl fmt::Display for ImageReport {
                 writeln!(f, "GPT disk {guid}, sectors of {sector_size}")?;
                 for it in partitions {
                     let (at, size) = (it.offset.human(), it.size.human());
-                    write!(f, "{:>3}  {at:>9}  {size:>9}  {}  {}  {}", it.number, it.kind, it.label, it.guid)?;
+                    write!(
+                        f,
+                        "{:>3}  {at:>9}  {size:>9}  {}  {}  {}",
+                        it.number, it.kind, it.label, it.guid
+                    )?;
                     match &it.fs {
                         Some(fs) => writeln!(f, "\n     {fs}")?,
                         None => writeln!(f)?,

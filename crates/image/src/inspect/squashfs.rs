@@ -78,7 +78,10 @@ impl<'a> Squashfs<'a> {
         file.read_exact_at(&mut raw, start)?;
         let superblock = superblock::squashfs(&raw).ok_or_else(|| damaged("it has no superblock"))?;
         let block_size = u64::from(superblock.block_size);
-        if superblock.version != (4, 0) || !block_size.is_power_of_two() || !(4096..=1 << 20).contains(&block_size) {
+        if superblock.version != (4, 0)
+            || !block_size.is_power_of_two()
+            || !(4096..=1 << 20).contains(&block_size)
+        {
             return Err(damaged("its superblock is not of squashfs 4.0"));
         }
         Ok(Self {
@@ -111,7 +114,11 @@ impl<'a> Squashfs<'a> {
                         return Err(damaged("a directory is in two places"));
                     }
                     for (name, child) in self.entries(at, size)? {
-                        todo.push((path.join(&name).map_err(|_| damaged("it has a name with a slash"))?, child, level + 1));
+                        todo.push((
+                            path.join(&name).map_err(|_| damaged("it has a name with a slash"))?,
+                            child,
+                            level + 1,
+                        ));
                     }
                     Found::Directory
                 }
@@ -215,7 +222,8 @@ impl<'a> Squashfs<'a> {
 
     /// The names in a directory, and the inode of each.
     fn entries(&mut self, at: Cursor, size: u64) -> Result<Vec<(String, u64)>, Damaged> {
-        let block = self.directories.checked_add(at.block).ok_or_else(|| damaged("a directory is nowhere"))?;
+        let block =
+            self.directories.checked_add(at.block).ok_or_else(|| damaged("a directory is nowhere"))?;
         let mut at = Cursor { block, ..at };
         let mut entries = Vec::new();
         // An empty directory has size 3, for `.` and `..`, which are not stored.

@@ -61,7 +61,13 @@ fn partition(label: &str, kind: PartitionType, fs: Option<FsKind>, content: Sour
 }
 
 fn squashfs_of(sandbox: &mut Sandbox<'_>, root: &Source, compressor: Compressor) -> Source {
-    let step = Squashfs { from: root.clone(), compressor, level: None, block_size: Some(Bytes::new(4096)), exclude: Vec::new() };
+    let step = Squashfs {
+        from: root.clone(),
+        compressor,
+        level: None,
+        block_size: Some(Bytes::new(4096)),
+        exclude: Vec::new(),
+    };
     let path = crate::squashfs(&sandbox.cx(), &step).unwrap().remove(0).path;
     let place = sandbox.root().join(format!("{compressor}.squashfs"));
     fs_err::rename(path, &place).unwrap();
@@ -256,7 +262,15 @@ fn damage_is_an_error_and_not_a_panic() {
         let mut bytes = good.clone();
         bytes[at] ^= 0xff;
         fs_err::write(&path, &bytes).unwrap();
-        drop(outcome(&sandbox, &image, vec![Expect { path: Some("**".to_owned()), contains: Some("\0none".to_owned()), ..Expect::default() }]));
+        drop(outcome(
+            &sandbox,
+            &image,
+            vec![Expect {
+                path: Some("**".to_owned()),
+                contains: Some("\0none".to_owned()),
+                ..Expect::default()
+            }],
+        ));
     }
 }
 

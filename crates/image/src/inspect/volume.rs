@@ -1,6 +1,12 @@
 //! Names and contents of whatever holds files: a tree, or a file system inside of a file.
 
-use std::{cell::OnceCell, collections::{BTreeMap, BTreeSet}, fs::File, io, os::unix::fs::FileExt};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+};
 
 use bootway_plan::{Digest, Entry, EntryKind, Manifest, TreePath};
 use camino::Utf8Path;
@@ -49,7 +55,8 @@ impl Listing {
             };
             (path.clone(), Entry { mode: 0, uid: 0, gid: 0, kind, xattrs: BTreeMap::new() })
         };
-        let manifest = self.manifest.get_or_init(|| Manifest { entries: self.files.iter().map(entry).collect() });
+        let manifest =
+            self.manifest.get_or_init(|| Manifest { entries: self.files.iter().map(entry).collect() });
         manifest.resolve(path)
     }
 }
@@ -59,8 +66,11 @@ pub(super) enum Volume<'a> {
     /// The directory of a tree artifact.
     Tree(&'a Utf8Path),
     Squashfs(Squashfs<'a>),
-    Ext(mkext4::reader::Fs<At<'a>>),
-    Fat { fat: FatReader<&'a File>, paths: Vec<String> },
+    Ext(Box<mkext4::reader::Fs<At<'a>>>),
+    Fat {
+        fat: FatReader<&'a File>,
+        paths: Vec<String>,
+    },
 }
 
 /// A part of a file, from a byte on.
@@ -95,7 +105,7 @@ impl<'a> Volume<'a> {
     pub(super) fn open(file: &'a File, start: u64) -> Result<Self, Damaged> {
         Ok(match superblock::parse(&start_of(file, start)?) {
             Some(Superblock::Squashfs(_)) => Self::Squashfs(Squashfs::open(file, start)?),
-            Some(Superblock::Ext(_)) => Self::Ext(mkext4::reader::Fs::open(At { file, start })?),
+            Some(Superblock::Ext(_)) => Self::Ext(Box::new(mkext4::reader::Fs::open(At { file, start })?)),
             Some(Superblock::Fat(_)) => Self::Fat { fat: FatReader::open(file, start)?, paths: Vec::new() },
             None => return Err(Damaged::Unsupported("no file system is recognised".to_owned())),
         })
@@ -134,7 +144,8 @@ impl<'a> Volume<'a> {
                 Ok(bytes)
             }
             Self::Fat { fat, paths } => {
-                let path = paths.get(number as usize).ok_or_else(|| Damaged::Bytes("no such file".to_owned()))?;
+                let path =
+                    paths.get(number as usize).ok_or_else(|| Damaged::Bytes("no such file".to_owned()))?;
                 Ok(fat.read(path, limit)?)
             }
         }
@@ -152,9 +163,10 @@ fn list_tree(dir: &Utf8Path) -> Result<Listing, Damaged> {
                 _ => Found::Other,
             },
             EntryKind::Symlink { target } => Found::Symlink { target: target.clone() },
-            EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. } | EntryKind::Fifo | EntryKind::Socket => {
-                Found::Other
-            }
+            EntryKind::CharDevice { .. }
+            | EntryKind::BlockDevice { .. }
+            | EntryKind::Fifo
+            | EntryKind::Socket => Found::Other,
         };
         (path.clone(), found)
     });
@@ -186,9 +198,9 @@ fn list_ext(ext: &mkext4::reader::Fs<At<'_>>) -> Result<Listing, Damaged> {
                     Found::Directory
                 }
                 0o100_000 => Found::File { size: inode.size, number: entry.inode.into() },
-                0o120_000 => {
-                    Found::Symlink { target: String::from_utf8_lossy(&ext.symlink_target(entry.inode)?).into_owned() }
-                }
+                0o120_000 => Found::Symlink {
+                    target: String::from_utf8_lossy(&ext.symlink_target(entry.inode)?).into_owned(),
+                },
                 _ => Found::Other,
             };
             listing.files.insert(path, found);

@@ -30,7 +30,10 @@ pub(crate) fn small() -> Tree {
         ("kernel/fs/ext4/ext4.ko", module(&["name=ext4", "depends=jbd2,mbcache", "alias=fs-ext4"])),
         ("kernel/fs/jbd2/jbd2.ko.xz", xz(&module(&["name=jbd2", "softdep=pre: crc32c aead9", "depends="]))),
         ("kernel/fs/mbcache.ko", module(&["name=mbcache", "depends=jbd2"])),
-        ("kernel/crypto/crc32c-generic.ko", module(&["name=crc32c_generic", "alias=crc32c", "alias=crypto-crc32c"])),
+        (
+            "kernel/crypto/crc32c-generic.ko",
+            module(&["name=crc32c_generic", "alias=crc32c", "alias=crypto-crc32c"]),
+        ),
         ("kernel/drivers/virtio/virtio.ko", module(&["name=virtio", "depends=virtio-ring"])),
         ("kernel/drivers/broken.ko", b"no".to_vec()),
         ("kernel/drivers/lonely.ko", module(&["depends=nowhere"])),
@@ -65,7 +68,8 @@ fn a_module_comes_with_all_that_it_needs() {
 
 #[test]
 fn says_which_module_is_not_there() {
-    let messages = ["ext5", "crc32c_generik", "zzz", "lonely", "broken"].map(|name| closure(&[name]).unwrap_err().to_string());
+    let messages = ["ext5", "crc32c_generik", "zzz", "lonely", "broken"]
+        .map(|name| closure(&[name]).unwrap_err().to_string());
     insta::assert_snapshot!(messages.join("\n"), @"
     kernel 6.1.0-t has no module `ext5`: did you mean `ext4`?
     kernel 6.1.0-t has no module `crc32c_generik`: did you mean `crc32c_generic`?

@@ -32,13 +32,20 @@ fn made(sandbox: &mut Sandbox<'_>, tree: &Tree) -> Source {
     let path = sandbox.root().join("tree");
     tree::write(&sandbox.cx(), tree, &path).unwrap();
     let source: Source = "root".parse().unwrap();
-    let input = Input { path, kind: ArtifactKind::Tree, digest: Digest::of(b""), size: Bytes::new(0), made: true };
+    let input =
+        Input { path, kind: ArtifactKind::Tree, digest: Digest::of(b""), size: Bytes::new(0), made: true };
     sandbox.inputs.insert(source.clone(), input);
     source
 }
 
 fn step(from: Source) -> step::Squashfs {
-    step::Squashfs { from, compressor: Compressor::Zstd, level: Some(3), block_size: None, exclude: Vec::new() }
+    step::Squashfs {
+        from,
+        compressor: Compressor::Zstd,
+        level: Some(3),
+        block_size: None,
+        exclude: Vec::new(),
+    }
 }
 
 /// The image that `step` makes.
@@ -105,7 +112,8 @@ fn what_is_excluded_is_not_there() {
     let runner = SystemRunner::default();
     let mut sandbox = Sandbox::new(&runner);
     let from = made(&mut sandbox, &sample());
-    let step = step::Squashfs { exclude: ["etc", "usr/lib/*", "bin/su"].map(str::to_owned).to_vec(), ..step(from) };
+    let step =
+        step::Squashfs { exclude: ["etc", "usr/lib/*", "bin/su"].map(str::to_owned).to_vec(), ..step(from) };
     let image = pack(&sandbox, &step);
     insta::assert_snapshot!(oracle(&sandbox, &["-l", image.as_str()]), @"
     squashfs-root

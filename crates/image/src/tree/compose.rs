@@ -6,7 +6,7 @@ use std::{
 };
 
 use bootway_plan::{
-    Source, TreePath,
+    TreePath,
     step::{Edit, TreePart},
 };
 use globset::{Glob, GlobBuilder, GlobMatcher};
@@ -62,7 +62,8 @@ impl Composer {
         for (path, node) in &layer.nodes {
             let (node, first) = match &node.kind {
                 NodeKind::HardLink { to } => {
-                    let first = layer.nodes.get(to).ok_or_else(|| TreeError::NotAFile { path: to.clone() })?;
+                    let first =
+                        layer.nodes.get(to).ok_or_else(|| TreeError::NotAFile { path: to.clone() })?;
                     (first, to)
                 }
                 _ => (node, path),
@@ -159,10 +160,17 @@ impl Composer {
     /// `path` and everything in it.
     fn inside(&self, path: &TreePath) -> Vec<TreePath> {
         let below = |other: &TreePath| {
-            path.is_root() || other.as_str().strip_prefix(path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            path.is_root()
+                || other
+                    .as_str()
+                    .strip_prefix(path.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         let from = self.nodes.range(path.clone()..).map(|(other, _)| other);
-        from.take_while(|other| other.as_str().starts_with(path.as_str())).filter(|other| below(other)).cloned().collect()
+        from.take_while(|other| other.as_str().starts_with(path.as_str()))
+            .filter(|other| below(other))
+            .cloned()
+            .collect()
     }
 
     /// Does one edit.
@@ -221,10 +229,16 @@ impl Composer {
     }
 
     /// Changes the file at `path`, under all its names.
-    fn change(&mut self, what: &'static str, path: &TreePath, change: impl Fn(&mut Node)) -> Result<(), TreeError> {
+    fn change(
+        &mut self,
+        what: &'static str,
+        path: &TreePath,
+        change: impl Fn(&mut Node),
+    ) -> Result<(), TreeError> {
         let at = self.find(what, path)?;
         let group = self.groups.get(&at);
-        let others = self.groups.iter().filter(|(_, other)| Some(*other) == group).map(|(other, _)| other.clone());
+        let others =
+            self.groups.iter().filter(|(_, other)| Some(*other) == group).map(|(other, _)| other.clone());
         let mut names: Vec<TreePath> = others.collect();
         if names.is_empty() {
             names.push(at);
@@ -309,7 +323,9 @@ pub(crate) fn without(tree: Tree, drop: &[GlobMatcher]) -> Tree {
 fn rehome(mut layer: Tree, wanted: &BTreeSet<TreePath>) -> Tree {
     let mut gone: BTreeMap<TreePath, TreePath> = BTreeMap::new();
     for path in wanted {
-        let Some(NodeKind::HardLink { to }) = layer.nodes.get(path).map(|node| node.kind.clone()) else { continue };
+        let Some(NodeKind::HardLink { to }) = layer.nodes.get(path).map(|node| node.kind.clone()) else {
+            continue;
+        };
         if wanted.contains(&to) {
             continue;
         }
@@ -335,7 +351,8 @@ fn matchers(patterns: &[String]) -> Result<Vec<GlobMatcher>, TreeError> {
 pub(crate) fn matcher(pattern: &str) -> Result<GlobMatcher, TreeError> {
     let relative = pattern.trim_start_matches('/');
     let glob: Result<Glob, _> = GlobBuilder::new(relative).literal_separator(true).build();
-    glob.map(|glob| glob.compile_matcher()).map_err(|source| TreeError::Pattern { pattern: pattern.to_owned(), source })
+    glob.map(|glob| glob.compile_matcher())
+        .map_err(|source| TreeError::Pattern { pattern: pattern.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -1,11 +1,6 @@
 //! Digests of files and directories that no step made, without reading twice what has not changed.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-    io::Read,
-    os::unix::fs::MetadataExt,
-};
+use std::{collections::BTreeMap, fmt::Write as _, io::Read, os::unix::fs::MetadataExt};
 
 use bootway_exec::Cancel;
 use bootway_plan::{Bytes, Digest, Digester, Manifest, step::Owners};
@@ -74,7 +69,8 @@ impl DigestCache {
         let mut text = String::new();
         for (path, (stat, digest)) in self.digests.iter().filter(|(path, _)| !path.as_str().contains('\n')) {
             let Stat { size, mtime, ctime, device, inode } = stat;
-            writeln!(text, "{digest} {size} {mtime} {ctime} {device} {inode} {path}").expect("a string grows");
+            writeln!(text, "{digest} {size} {mtime} {ctime} {device} {inode} {path}")
+                .expect("a string grows");
         }
         let partial = Utf8PathBuf::from(format!("{path}.partial"));
         fs_err::write(&partial, text)?;
@@ -123,7 +119,12 @@ impl DigestCache {
 
     /// The digest of the directory at `path` as a tree with these owners, and the bytes of its files: the same as of
     /// the manifest that a `tree` step would write.
-    pub fn digest_tree(&mut self, path: &Utf8Path, owners: Owners, cancel: &Cancel) -> Result<(Digest, Bytes), TreeError> {
+    pub fn digest_tree(
+        &mut self,
+        path: &Utf8Path,
+        owners: Owners,
+        cancel: &Cancel,
+    ) -> Result<(Digest, Bytes), TreeError> {
         let tree = load_directory(path, owners, cancel)?;
         let mut manifest = Manifest::default();
         for (name, node) in &tree.nodes {

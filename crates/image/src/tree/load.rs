@@ -75,7 +75,10 @@ pub(crate) fn load_directory(dir: &Utf8Path, owners: Owners, cancel: &Cancel) ->
                 todo.push(path.clone());
             }
             if metadata.nlink() > 1 && matches!(kind, NodeKind::File(_)) && owners == Owners::Keep {
-                first_names.entry((metadata.dev(), metadata.ino())).or_insert_with(Vec::new).push(path.clone());
+                first_names
+                    .entry((metadata.dev(), metadata.ino()))
+                    .or_insert_with(Vec::new)
+                    .push(path.clone());
             }
             tree.nodes.insert(path, node(&host, &metadata, owners, kind)?);
         }
@@ -150,7 +153,10 @@ fn utf8<'a>(dir: &Utf8Path, name: &'a OsStr) -> Result<&'a str, TreeError> {
 fn xattrs(host: &Utf8Path) -> Result<BTreeMap<String, Vec<u8>>, TreeError> {
     let failed = |error: rustix::io::Errno| {
         let error = io::Error::from(error);
-        TreeError::Io(io::Error::new(error.kind(), format!("cannot read extended attributes of `{host}`: {error}")))
+        TreeError::Io(io::Error::new(
+            error.kind(),
+            format!("cannot read extended attributes of `{host}`: {error}"),
+        ))
     };
     let mut names = vec![0; 64 << 10]; // XATTR_LIST_MAX
     let length = match rustix::fs::llistxattr(host.as_std_path(), &mut names[..]) {

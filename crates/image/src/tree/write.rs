@@ -89,11 +89,13 @@ fn check(tree: &Tree) -> Result<(), TreeError> {
 
 /// Writes the regular files on as many threads as the step may use; their digests in the order of the tree.
 fn write_files(cx: &Cx<'_>, tree: &Tree, dir: &Utf8Path) -> Result<Vec<Digest>, TreeError> {
-    let files: Vec<(&TreePath, &Node, &Content)> = tree
-        .nodes
-        .iter()
-        .filter_map(|(path, node)| if let NodeKind::File(content) = &node.kind { Some((path, node, content)) } else { None })
-        .collect();
+    let files: Vec<(&TreePath, &Node, &Content)> =
+        tree.nodes
+            .iter()
+            .filter_map(|(path, node)| {
+                if let NodeKind::File(content) = &node.kind { Some((path, node, content)) } else { None }
+            })
+            .collect();
     let progress = Progress::bytes(cx, files.iter().map(|(_, _, content)| content.size()).sum());
     let next = AtomicUsize::new(0);
     let work = || {
@@ -152,7 +154,13 @@ fn write_file(
 }
 
 /// The kernel copies, or shares the blocks where the file system can.
-fn copy(cx: &Cx<'_>, mut from: &File, mut to: &File, name: &Utf8Path, progress: &Progress<'_>) -> Result<u64, TreeError> {
+fn copy(
+    cx: &Cx<'_>,
+    mut from: &File,
+    mut to: &File,
+    name: &Utf8Path,
+    progress: &Progress<'_>,
+) -> Result<u64, TreeError> {
     let mut total = 0;
     loop {
         if cx.cancel.is_cancelled() {

@@ -67,7 +67,8 @@ fn says_what_was_expected_and_what_was_found() {
         (ArtifactKind::Text, b"caf\xe9"),
         (ArtifactKind::Tree, b"x"),
     ];
-    let messages: Vec<_> = cases.iter().map(|(kind, bytes)| format!("{kind}: {}", check(*kind, bytes))).collect();
+    let messages: Vec<_> =
+        cases.iter().map(|(kind, bytes)| format!("{kind}: {}", check(*kind, bytes))).collect();
     insta::assert_snapshot!(messages.join("\n"), @r"
     file: `it` is not a file with something in it: found an empty file
     kernel: `it` is not a Linux kernel: a bzImage with `HdrS`, an arm64 Image, or ELF: found a file that begins with `#!/bin/sh\n`

@@ -42,7 +42,9 @@ fn a_layer_goes_through_the_links_below_it() {
     composer.overlay(&tree(&base), &TreePath::root()).unwrap();
     let layer = [("lib", NodeKind::Directory), ("lib/x", text("x")), ("bin", link("/usr/bin"))];
     composer.overlay(&tree(&layer), &TreePath::root()).unwrap();
-    composer.overlay(&tree(&[("bin", NodeKind::Directory), ("bin/sh", text("sh"))]), &TreePath::root()).unwrap();
+    composer
+        .overlay(&tree(&[("bin", NodeKind::Directory), ("bin/sh", text("sh"))]), &TreePath::root())
+        .unwrap();
     composer.overlay(&tree(&[("a", text("a"))]), &path("lib/deep/er")).unwrap();
     insta::assert_snapshot!(shown(&composer.finish()), @r#"
     / 0755 0:0 dir
@@ -78,7 +80,11 @@ fn replacing_one_name_of_a_hard_link_leaves_the_others() {
 #[test]
 fn edits_are_done_in_order() {
     let mut composer = Composer::new();
-    let base = [("etc", NodeKind::Directory), ("etc/os-release", link("../usr/lib/os-release")), ("log", text("long"))];
+    let base = [
+        ("etc", NodeKind::Directory),
+        ("etc/os-release", link("../usr/lib/os-release")),
+        ("log", text("long")),
+    ];
     composer.overlay(&tree(&base), &TreePath::root()).unwrap();
     let edits = [
         Edit::Write { path: path("usr/lib/os-release"), text: "ID=x\n".to_owned(), mode: Mode(0o644) },
@@ -109,7 +115,8 @@ fn edits_are_done_in_order() {
 #[test]
 fn says_what_an_edit_cannot_do() {
     let mut composer = Composer::new();
-    let base = [("d", NodeKind::Directory), ("d/f", text("f")), ("loop", link("loop")), ("out", link("../../x"))];
+    let base =
+        [("d", NodeKind::Directory), ("d/f", text("f")), ("loop", link("loop")), ("out", link("../../x"))];
     composer.overlay(&tree(&base), &TreePath::root()).unwrap();
     let write = |at: &str| Edit::Write { path: path(at), text: String::new(), mode: Mode(0o644) };
     let edits = [

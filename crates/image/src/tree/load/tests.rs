@@ -8,13 +8,17 @@ use super::*;
 fn with_input(sandbox: &mut Sandbox<'_>, name: &str) -> Source {
     let source: Source = format!("./{name}").parse().unwrap();
     let path = sandbox.cx().plan_dir.join(name);
-    let input = Input { path, kind: ArtifactKind::Tree, digest: Digest::of(b""), size: Bytes::new(0), made: false };
+    let input =
+        Input { path, kind: ArtifactKind::Tree, digest: Digest::of(b""), size: Bytes::new(0), made: false };
     sandbox.inputs.insert(source.clone(), input);
     source
 }
 
 fn shown(tree: &Tree) -> String {
-    tree.nodes.iter().map(|(path, node)| format!("{path} {:04o} {}:{}\n", node.mode, node.uid, node.gid)).collect()
+    tree.nodes
+        .iter()
+        .map(|(path, node)| format!("{path} {:04o} {}:{}\n", node.mode, node.uid, node.gid))
+        .collect()
 }
 
 #[test]

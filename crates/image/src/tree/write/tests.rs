@@ -48,7 +48,9 @@ fn a_file_that_changed_is_an_error() {
         let content = Content::File { path: file.clone(), size: 5, digest };
         tree.nodes.insert("f".parse().unwrap(), Node::new(0o644, NodeKind::File(content)));
         let error = write(&sandbox.cx(), &tree, &sandbox.root().join(dir)).unwrap_err().to_string();
-        insta::allow_duplicates!(insta::assert_snapshot!(error.replace(file.as_str(), "FILE"), @"`FILE` has changed while it was read: it had 5 bytes, and has 4"));
+        insta::allow_duplicates!(
+            insta::assert_snapshot!(error.replace(file.as_str(), "FILE"), @"`FILE` has changed while it was read: it had 5 bytes, and has 4")
+        );
     }
 }
 
