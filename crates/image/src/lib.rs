@@ -1,4 +1,27 @@
-//! Bytes on disk.
+//! Trees, file systems, partition tables and disks: from files to bytes on a disk, without root.
+//!
+//! - A [`Tree`] is what a file system will hold; [`tree()`](fn@tree) composes one, [`write_tree`] makes an artifact.
+//! - [`initramfs()`](fn@initramfs), [`squashfs()`](fn@squashfs), [`uki()`](fn@uki) and [`disk()`](fn@disk) are the
+//!   steps that make images of trees.
+//! - [`verify()`](fn@verify) says whether an output is what it is said to be, [`look`] what any image is, and
+//!   [`inspect()`](fn@inspect) holds one against expectations.
+//!
+//! The same input gives the same bytes: no clock, no randomness, and no name of this machine gets into an image.
+//!
+//! ```
+//! use bootway_exec::{Sandbox, SystemRunner};
+//! use bootway_image::{look, tree, verify};
+//! use bootway_plan::{ArtifactKind, step};
+//!
+//! let runner = SystemRunner::default();
+//! let sandbox = Sandbox::new(&runner);
+//! let write = step::Edit::Write { path: "etc/motd".parse()?, text: "hello\n".to_owned(), mode: step::Mode(0o644) };
+//! let step = step::Tree { from: Vec::new(), edits: vec![write], owners: step::Owners::Root };
+//! let made = tree(&sandbox.cx(), &step)?;
+//! verify(ArtifactKind::Tree, &made[0].path)?;
+//! assert!(look(&made[0].path)?.to_string().ends_with("6 B, tree of 3 files\n"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 
 mod compress;
