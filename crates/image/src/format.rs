@@ -3,8 +3,8 @@
 pub(crate) mod cpio;
 pub(crate) mod gpt;
 pub(crate) mod guid;
-pub(crate) mod mbr;
 pub(crate) mod kernel;
+pub(crate) mod mbr;
 pub(crate) mod modinfo;
 pub(crate) mod pe;
 pub(crate) mod superblock;
