@@ -72,7 +72,7 @@ fn head(page: &mut String, report: &Report) -> fmt::Result {
         Escaped(&headline),
         mood(report.outcome()),
         Escaped(&headline),
-        Escaped(&sentence(&counts_line(report))),
+        rich(&sentence(&counts_line(report))),
         span(report.duration_ms),
     )?;
     facts(page, report)?;

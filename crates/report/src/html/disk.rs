@@ -130,9 +130,10 @@ fn letters(slot: f64) -> usize {
 
 #[expect(clippy::cast_precision_loss, reason = "there are few labels")]
 fn lying(page: &mut String, disk: &DiskMap) -> fmt::Result {
+    const SLOT: f64 = 150.0;
     let segments = segments(disk, LYING);
     let count = segments.iter().filter(|it| it.partition.is_some()).count().max(1) as f64;
-    let slot = (LYING / count).min(230.0);
+    let slot = (LYING / count).min(SLOT);
     let aria = aria(disk);
     let aria = Escaped(&aria);
     writeln!(
@@ -233,7 +234,7 @@ fn standing(page: &mut String, disk: &DiskMap) -> fmt::Result {
 }
 
 fn table(page: &mut String, disk: &DiskMap) -> fmt::Result {
-    page.push_str("<div class=\"wide\">\n<table>\n<thead><tr><th scope=\"col\" class=\"n\">No.</th><th scope=\"col\">Label</th>");
+    page.push_str("<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"partition table\">\n<table class=\"parts\">\n<thead><tr><th scope=\"col\" class=\"n\">No.</th><th scope=\"col\">Label</th>");
     page.push_str("<th scope=\"col\">Type</th><th scope=\"col\">Holds</th><th scope=\"col\" class=\"n\">First byte</th>");
     page.push_str("<th scope=\"col\" class=\"n\">Bytes</th><th scope=\"col\" class=\"n\">Used</th><th scope=\"col\">GUID</th></tr></thead>\n<tbody>\n");
     for it in &disk.partitions {

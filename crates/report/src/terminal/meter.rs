@@ -5,6 +5,10 @@ use bootway_plan::Unit;
 use super::{Signs, Style, Tone, quantity};
 use crate::text::{cut, span};
 
+/// Columns of a bar: at most, and at least if there is to be one.
+const BAR: usize = 24;
+const LEAST_BAR: usize = 6;
+
 /// The progress of one step.
 #[derive(Clone, Debug)]
 pub(super) struct Meter {
@@ -46,11 +50,14 @@ impl Meter {
 
     /// The progress in at most `room` columns, with a bar if its end is known.
     pub(super) fn live(&self, style: &Style, signs: Signs, room: usize) -> String {
-        let text = self.text();
-        let Some(percent) = self.percent() else { return cut(&text, room) };
-        let text = format!("{percent:>3} %  {text}");
-        let bar = room.saturating_sub(text.chars().count() + 2).min(24);
-        if bar < 6 {
+        let Some(percent) = self.percent() else { return cut(&self.text(), room) };
+        let beside = |text: &str| room.saturating_sub(text.chars().count() + 2).min(BAR);
+        let full = format!("{percent:>3} %  {}", self.text());
+        // Where there is no room for a bar beside everything, the counts go before the rate does.
+        let short = format!("{percent:>3} %  {}", self.pace().join(", "));
+        let text = if beside(&full) >= LEAST_BAR { full } else { short };
+        let bar = beside(&text);
+        if bar < LEAST_BAR {
             return cut(&text, room);
         }
         let full = bar * percent as usize / 100;
@@ -65,24 +72,31 @@ impl Meter {
 
     /// `120 MiB of 266 MiB, 31 MiB/s, 5.0 s left`.
     fn text(&self) -> String {
-        let mut text = quantity(self.now.1, self.unit);
-        if let Some(total) = self.total {
-            text += &format!(" of {}", quantity(total, self.unit));
-        }
+        let done = quantity(self.now.1, self.unit);
+        let done =
+            self.total.map_or(done.clone(), |total| format!("{done} of {}", quantity(total, self.unit)));
+        [vec![done], self.pace()].concat().join(", ")
+    }
+
+    /// `31 MiB/s` and `5.0 s left`, as far as they are known.
+    fn pace(&self) -> Vec<String> {
         let (ms, done) = (self.now.0.saturating_sub(self.begun.0), self.now.1.saturating_sub(self.begun.1));
         // Less than half a second says nothing about a rate.
         if ms < 500 || done == 0 {
-            return text;
+            return Vec::new();
         }
+        let mut pace = Vec::new();
         let rate = u128::from(done) * 1000 / u128::from(ms);
         if rate > 0 {
-            text += &format!(", {}/s", quantity(rate as u64, self.unit));
+            pace.push(format!("{}/s", quantity(rate as u64, self.unit)));
         }
         if let Some(left) = self.total.map(|total| total.saturating_sub(self.now.1)).filter(|left| *left > 0)
         {
-            text +=
-                &format!(", {} left", span((u128::from(left) * u128::from(ms) / u128::from(done)) as u64));
+            pace.push(format!(
+                "{} left",
+                span((u128::from(left) * u128::from(ms) / u128::from(done)) as u64)
+            ));
         }
-        text
+        pace
     }
 }
