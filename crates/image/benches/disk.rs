@@ -23,7 +23,7 @@ fn table() -> Gpt {
 fn gpt(criterion: &mut Criterion) {
     let table = table();
     criterion.bench_function("encode a full partition table", |bencher| {
-        bencher.iter(|| black_box(&table).encode())
+        bencher.iter(|| black_box(&table).encode());
     });
     let (mut disk, tail) = table.encode();
     disk.resize((512 << 20) - tail.len(), 0);

@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         env: &env,
         secrets: &[],
         limit: None,
-        silent_warn: Duration::from_secs(60),
+        silent_warn: Duration::from_mins(1),
         jobs: 1,
     };
     disk(&cx, &step).map_err(|error| Failure::of(&error).to_string())?;

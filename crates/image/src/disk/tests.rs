@@ -290,3 +290,27 @@ fn what_cannot_be_made_says_why() {
     "#);
     assert!(!sandbox.root().join("out/disk.raw").exists());
 }
+
+#[test]
+fn a_file_system_without_room_is_said_before_a_byte_is_written() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: a small file system can be mounted by root only; run this test as root");
+        return;
+    }
+    let runner = SystemRunner::default();
+    let mut sandbox = Sandbox::new(&runner);
+    provide_all(&mut sandbox, false);
+    let out = sandbox.root().join("small");
+    fs_err::create_dir(&out).unwrap();
+    let mount = Cmd::user("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs", out.as_str()]);
+    run(&sandbox.cx(), &mount).expect("root can mount a tmpfs");
+    let made = disk(&Cx { out: &out, ..sandbox.cx() }, &step(PLAN));
+    let empty = fs_err::read_dir(&out).unwrap().next().is_none();
+    run(&sandbox.cx(), &Cmd::user("umount").arg(out.as_str())).unwrap();
+    let text = Failure::of(&made.unwrap_err()).to_string().replace(sandbox.root().as_str(), "DIR");
+    insta::assert_snapshot!(text, @"
+    error: the disk needs 11.3 MiB, the file system of `DIR/small` has 1 MiB
+      hint: free some space there, or give another place with `--work`
+    ");
+    assert!(empty);
+}

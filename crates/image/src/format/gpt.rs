@@ -49,7 +49,7 @@ pub struct Entry {
     pub last: u64,
     /// Attribute bits; 48 to 63 mean what `kind` says they mean.
     pub attributes: u64,
-    /// Its name, at most [`LABEL_UNITS`] UTF-16 code units.
+    /// Its name, at most 36 UTF-16 code units.
     pub label: String,
 }
 
@@ -123,11 +123,11 @@ pub(crate) const fn tail_len(sector_size: u64) -> u64 {
 }
 
 impl Gpt {
-    /// The bytes at the start of the disk, [`head_len`] of them, and those at its end, [`tail_len`] of them.
+    /// The bytes at the start of the disk and those at its end: MBR, header and entries; entries and header.
     ///
     /// # Panics
     ///
-    /// If an entry's number is not in 1 to [`ENTRIES`], or the disk is smaller than what is written.
+    /// If an entry's number is not in 1 to 128, or the disk is smaller than what is written.
     pub fn encode(&self) -> (Vec<u8>, Vec<u8>) {
         let sector = self.sector_size as usize;
         let mut entries = vec![0; array_sectors(self.sector_size) as usize * sector];
