@@ -33,6 +33,8 @@ pub(crate) fn unpack(dir: &Utf8Path) -> Result<Utf8PathBuf, Failure> {
         }
         Ok(())
     };
-    write().map_err(|error| Failure::new(Class::Environment, error.to_string()).because("cannot unpack the demo plan"))?;
+    write().map_err(|error| {
+        Failure::new(Class::Environment, error.to_string()).because("cannot unpack the demo plan")
+    })?;
     Ok(root.join("demo.plan.toml"))
 }

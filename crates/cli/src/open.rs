@@ -43,7 +43,9 @@ impl PlanArgs {
     pub(crate) fn load(&self) -> Result<Loaded, Failure> {
         match &self.plan {
             Some(plan) => Loaded::from_file(plan, &self.vars()),
-            None if Utf8Path::new("plan.toml").exists() => Loaded::from_file("plan.toml".into(), &self.vars()),
+            None if Utf8Path::new("plan.toml").exists() => {
+                Loaded::from_file("plan.toml".into(), &self.vars())
+            }
             None => {
                 let plan = demo::unpack(Utf8Path::new(".bootway"))?;
                 crate::style::say(&format!("no plan named, and no plan.toml here: taking the demo, {plan}"));

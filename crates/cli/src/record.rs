@@ -80,7 +80,8 @@ pub(crate) fn record(
     if !args.json {
         let (html, log) = (short(&run_dir.join("report.html")), short(&log));
         let image = image(&outcome);
-        let mut places: Vec<(&str, &Utf8Path)> = image.iter().map(|image| ("image", image.as_path())).collect();
+        let mut places: Vec<(&str, &Utf8Path)> =
+            image.iter().map(|image| ("image", image.as_path())).collect();
         places.push(if args.no_report { ("log", &log) } else { ("report", &html) });
         style::say(summary(&report, &style::terminal(color, args.verbose), &places).trim_end());
     }
@@ -96,7 +97,8 @@ fn image(outcome: &Outcome) -> Option<Utf8PathBuf> {
 /// A path as a person here would type it.
 fn short(path: &Utf8Path) -> Utf8PathBuf {
     let here = std::env::current_dir().ok().and_then(|dir| Utf8PathBuf::from_path_buf(dir).ok());
-    here.and_then(|here| path.strip_prefix(here).ok().map(Utf8Path::to_owned)).unwrap_or_else(|| path.to_owned())
+    here.and_then(|here| path.strip_prefix(here).ok().map(Utf8Path::to_owned))
+        .unwrap_or_else(|| path.to_owned())
 }
 
 /// A directory for this run; the second run of one second gets a number.

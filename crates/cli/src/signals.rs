@@ -20,9 +20,17 @@ impl Signals {
     /// Listens from now on.
     pub(crate) fn listen() -> Self {
         let signals = Self::default();
-        for (signal, code) in [(SIGINT, exit_code::INTERRUPTED), (SIGTERM, exit_code::TERMINATED), (SIGHUP, exit_code::TERMINATED)] {
+        for (signal, code) in [
+            (SIGINT, exit_code::INTERRUPTED),
+            (SIGTERM, exit_code::TERMINATED),
+            (SIGHUP, exit_code::TERMINATED),
+        ] {
             // Registering fails only for signals that cannot be caught; these can.
-            let _ = signal_hook::flag::register_conditional_shutdown(signal, code.into(), Arc::clone(&signals.any));
+            let _ = signal_hook::flag::register_conditional_shutdown(
+                signal,
+                code.into(),
+                Arc::clone(&signals.any),
+            );
             let _ = signal_hook::flag::register(signal, Arc::clone(&signals.any));
             if signal != SIGINT {
                 let _ = signal_hook::flag::register(signal, Arc::clone(&signals.terminated));

@@ -60,5 +60,10 @@ pub(crate) fn host() -> String {
     let uname = rustix::system::uname();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let text = |it: &std::ffi::CStr| it.to_string_lossy().into_owned();
-    format!("{} {} {}, {processors} processors", text(uname.sysname()), text(uname.release()), text(uname.machine()))
+    format!(
+        "{} {} {}, {processors} processors",
+        text(uname.sysname()),
+        text(uname.release()),
+        text(uname.machine())
+    )
 }

@@ -132,8 +132,13 @@ fn try_step(
     let selected = run.options.selection.steps.is_empty()
         || run.options.selection.steps.iter().any(|it| step.id == **it);
     if !(run.options.fresh && selected)
-        && let Some(artifacts) = cached(run, step, &key)
+        && let Some((artifacts, checks)) = cached(run, step, &key)
     {
+        if checks > 0 {
+            emit(EventKind::Note {
+                text: format!("its {checks} checks passed when they ran; nothing has changed since"),
+            });
+        }
         return Ok(StepEnd::Cached(artifacts));
     }
     let attempts = u32::from(step.common.retry) + 1;
@@ -169,14 +174,15 @@ fn current_key(run: &Schedule<'_>, step: &Step, gathered: &Gathered) -> Key {
     key_of(step, run.loaded, gathered, &mut versions, run.machine.runner)
 }
 
-/// What an earlier run made, if it is still good.
-fn cached(run: &Schedule<'_>, step: &Step, key: &Key) -> Option<Vec<Artifact>> {
+/// What an earlier run made, if it is still good, and how many checks passed then.
+fn cached(run: &Schedule<'_>, step: &Step, key: &Key) -> Option<(Vec<Artifact>, u32)> {
     if step.action.is_effect() {
         return None;
     }
     let dir = run.machine.session.work().out(&step.id);
     let stamp = Stamp::read(&dir)?;
-    (stamp.key == *key && stamp.verify(&dir, run.digests).is_ok()).then(|| stamp.artifacts_in(&dir))
+    let good = stamp.key == *key && stamp.verify(&dir, run.digests).is_ok();
+    good.then(|| (stamp.artifacts_in(&dir), stamp.checks_passed))
 }
 
 fn attempt_step(

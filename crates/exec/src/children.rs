@@ -76,7 +76,9 @@ fn has_member_since(group: u32, began: u64) -> bool {
     for pid in pids {
         // A zombie holds nothing.
         if stat_field(pid, 3).as_deref() != Some("Z")
-            && field(pid, 5) == Some(u64::from(group)) && field(pid, 22).is_some_and(|start| start >= began) {
+            && field(pid, 5) == Some(u64::from(group))
+            && field(pid, 22).is_some_and(|start| start >= began)
+        {
             return true;
         }
     }

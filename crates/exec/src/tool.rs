@@ -16,6 +16,8 @@ pub enum Tool {
     Unsquashfs,
     /// Writes ext2, ext3 and ext4 where our own writer lacks a feature.
     Mke2fs,
+    /// Gives a program namespaces of its own.
+    Unshare,
     /// QEMU for 64-bit PCs.
     QemuX86,
     /// Makes and converts disk images.
@@ -30,6 +32,7 @@ impl Tool {
             Self::Mksquashfs => "mksquashfs",
             Self::Unsquashfs => "unsquashfs",
             Self::Mke2fs => "mke2fs",
+            Self::Unshare => "unshare",
             Self::QemuX86 => "qemu-system-x86_64",
             Self::QemuImg => "qemu-img",
         }
@@ -41,6 +44,7 @@ impl Tool {
             Self::Gpgv => "gpgv",
             Self::Mksquashfs | Self::Unsquashfs => "squashfs-tools",
             Self::Mke2fs => "e2fsprogs",
+            Self::Unshare => "util-linux",
             Self::QemuX86 => "qemu-system-x86",
             Self::QemuImg => "qemu-utils",
         }
@@ -51,7 +55,7 @@ impl Tool {
         match self {
             Self::Mksquashfs | Self::Unsquashfs => &["-version"],
             Self::Mke2fs => &["-V"],
-            Self::Gpgv | Self::QemuX86 | Self::QemuImg => &["--version"],
+            Self::Gpgv | Self::Unshare | Self::QemuX86 | Self::QemuImg => &["--version"],
         }
     }
 

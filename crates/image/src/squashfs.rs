@@ -61,7 +61,7 @@ pub fn squashfs(cx: &Cx<'_>, step: &step::Squashfs) -> Result<Vec<StepOutput>, S
 pub fn commands(cx: &Cx<'_>, step: &step::Squashfs) -> Vec<Cmd> {
     let epoch = cx.epoch.to_string();
     // `sqfstar` is the same program, and its 4.5.1 takes the level for the name of the image.
-    let mut cmd = Cmd::new(Tool::Mksquashfs).args([
+    let mut cmd = as_root().args([
         "-",
         image_path(cx).as_str(),
         "-tar",
@@ -88,6 +88,18 @@ pub fn commands(cx: &Cx<'_>, step: &step::Squashfs) -> Vec<Cmd> {
         ])
         .args(["-xattrs", "-exit-on-error", "-no-progress", "-quiet"]);
     vec![cmd.stdin_file(&pipe_path(cx)).limit(LIMIT)]
+}
+
+/// `mksquashfs`, seen by itself as started by root.
+///
+/// Version 4.5.1 ignores `-root-uid` when it reads a tar archive, and gives the root directory to whoever runs it. An
+/// ordinary user is root in a user namespace of its own; that this is needed is a fact of the host.
+fn as_root() -> Cmd {
+    if rustix::process::geteuid().is_root() {
+        Cmd::new(Tool::Mksquashfs)
+    } else {
+        Cmd::new(Tool::Unshare).args(["--map-root-user", Tool::Mksquashfs.program()])
+    }
 }
 
 fn image_path(cx: &Cx<'_>) -> Utf8PathBuf {

@@ -54,7 +54,9 @@ impl Plan {
         if path.extension() != Some("json") {
             return Loaded::from_file(path, &self.plan.vars()).map(|loaded| loaded.plan);
         }
-        let failed = |reason: String| Failure::new(Class::Plan, reason).because(format!("cannot compare with `{path}`"));
+        let failed = |reason: String| {
+            Failure::new(Class::Plan, reason).because(format!("cannot compare with `{path}`"))
+        };
         let text = fs_err::read_to_string(path).map_err(|error| failed(error.to_string()))?;
         serde_json::from_str(&text).map_err(|error| {
             failed(error.to_string()).hint("keep a state of a plan with `bootway plan --json > STATE.json`")

@@ -71,7 +71,8 @@ impl Report {
 }
 
 fn print_log(log: &Utf8PathBuf, step: &StepId) -> Result<u8, Failure> {
-    let failed = |error: String| Failure::new(Class::Environment, error).because(format!("cannot read `{log}`"));
+    let failed =
+        |error: String| Failure::new(Class::Environment, error).because(format!("cannot read `{log}`"));
     let text = fs_err::read_to_string(log).map_err(|error| failed(error.to_string()))?;
     for line in text.lines() {
         let Ok(event) = serde_json::from_str::<bootway_plan::Event>(line) else { break };

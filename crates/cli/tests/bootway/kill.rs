@@ -52,7 +52,9 @@ fn lines(path: &Utf8Path) -> usize {
 /// Partial files, locks and processes of the project.
 fn left_behind(project: &Project) -> Vec<String> {
     let walk = WalkDir::new(project.path()).into_iter().flatten();
-    let is_left = |name: &str| name.starts_with(".partial-") || name == "lock" || name == "children" || name == "scratch";
+    let is_left = |name: &str| {
+        name.starts_with(".partial-") || name == "lock" || name == "children" || name == "scratch"
+    };
     let mut left: Vec<String> = walk
         .filter(|it| it.file_name().to_str().is_some_and(is_left))
         .map(|it| it.path().display().to_string())

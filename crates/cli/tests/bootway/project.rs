@@ -65,11 +65,10 @@ impl Project {
     }
 }
 
-/// What a user reads last: from the first `error:` on, without the lines that name this run.
-fn from_error(stderr: &str) -> String {
-    let start = stderr.find("error:").unwrap_or(0);
-    let lines = stderr[start..].lines().filter(|line| !line.starts_with("report "));
-    lines.map(|line| format!("{line}\n")).collect()
+/// What went wrong: from the first `error:` up to the summary, which has times in it.
+pub(crate) fn from_error(stderr: &str) -> String {
+    let text = &stderr[stderr.find("error:").unwrap_or(0)..];
+    text.split("\n\n").next().unwrap_or(text).to_owned() + "\n"
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test starts the program from outside")]
@@ -83,7 +82,11 @@ pub(crate) fn run(command: &mut Command) -> Run {
         panic!("{}: {error}; `cargo xtask setup` installs it", command.get_program().display())
     });
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Run { code: output.status.code().unwrap_or(-1), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    Run {
+        code: output.status.code().unwrap_or(-1),
+        stdout: text(&output.stdout),
+        stderr: text(&output.stderr),
+    }
 }
 
 /// Starts a command whose output nobody reads.

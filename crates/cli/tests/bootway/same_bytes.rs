@@ -15,21 +15,40 @@ fn folder_user_umask_locale_zone_and_jobs_make_no_difference() {
         // Another user, who has to be able to write there and to read the program.
         let nobody = rustix::fs::Uid::from_raw(65_534);
         for entry in walkdir::WalkDir::new(there.path()).into_iter().flatten() {
-            rustix::fs::chownat(rustix::fs::CWD, entry.path(), Some(nobody), None, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
-                .unwrap();
+            rustix::fs::chownat(
+                rustix::fs::CWD,
+                entry.path(),
+                Some(nobody),
+                None,
+                rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+            )
+            .unwrap();
         }
         let program = there.path().join("bootway");
         fs_err::copy(env!("CARGO_BIN_EXE_bootway"), &program).unwrap();
         let args: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
         command = crate::project::program(program.as_str());
-        command.args(args).current_dir(there.path()).env("TZ", "Pacific/Auckland").env("HOME", "/").uid(65_534);
+        command
+            .args(args)
+            .current_dir(there.path())
+            .env("TZ", "Pacific/Auckland")
+            .env("HOME", "/")
+            .uid(65_534);
     }
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let built = run(&mut command);
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     assert_eq!(built.code, 0, "{}", built.stderr);
-    for output in ["disk/disk.raw", "squash/image.squashfs", "early/initramfs.img", "root/tree.manifest"] {
-        let at = |project: &crate::project::Project| digest(&project.path().join(".bootway/test/out").join(output));
+    for output in [
+        "root/tree.manifest",
+        "early/initramfs.img",
+        "squash/image.squashfs",
+        "esp/tree.manifest",
+        "disk/disk.raw",
+    ] {
+        let at = |project: &crate::project::Project| {
+            digest(&project.path().join(".bootway/test/out").join(output))
+        };
         assert_eq!(at(&here), at(&there), "{output}");
     }
 }
@@ -40,6 +59,6 @@ fn the_bytes_of_the_offline_plan_are_pinned() {
     let project = offline();
     assert_eq!(project.bootway(&["build", "test.plan.toml"]).code, 0);
     let out = project.path().join(".bootway/test/out");
-    insta::assert_snapshot!(digest(&out.join("root/tree.manifest")), @"");
-    insta::assert_snapshot!(digest(&out.join("early/initramfs.img")), @"");
+    insta::assert_snapshot!(digest(&out.join("root/tree.manifest")), @"becd208a58713646a77b06a3f3135c393b60c7fc9db98dfcd00170f57e360c15");
+    insta::assert_snapshot!(digest(&out.join("early/initramfs.img")), @"3ca8aa8217636d3796e99cb6de6abea47d475707ce2f643c450ee93d2fd6ef42");
 }
