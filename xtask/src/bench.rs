@@ -296,6 +296,7 @@ fn first_number(text: &str) -> Result<u64, Failure> {
     digits.parse().map_err(|_| Failure::new(Class::Bug, format!("`{text}` begins with no number")))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]
 fn io(error: std::io::Error) -> Failure {
     Failure::new(Class::Environment, error.to_string())
 }

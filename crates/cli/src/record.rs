@@ -11,6 +11,7 @@ use crate::{signals::Signals, style};
 
 /// How a plan is run
 #[derive(Clone, Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct RunArgs {
     /// Run the selected steps even if nothing has changed
     #[arg(long)]
@@ -90,8 +91,8 @@ pub(crate) fn record(
 
 /// The last disk that is good, for a person who wants to have it.
 fn image(outcome: &Outcome) -> Option<Utf8PathBuf> {
-    let artifacts = outcome.steps.values().filter_map(|end| end.artifacts()).flatten();
-    artifacts.filter(|it| it.kind == ArtifactKind::Disk).last().map(|it| short(&it.path))
+    let mut artifacts = outcome.steps.values().filter_map(|end| end.artifacts()).flatten();
+    artifacts.rfind(|it| it.kind == ArtifactKind::Disk).map(|it| short(&it.path))
 }
 
 /// A path as a person here would type it.

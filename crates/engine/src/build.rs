@@ -130,12 +130,11 @@ fn choose<'a>(loaded: &'a Loaded, machine: Machine<'_>, options: &Options) -> Re
         DefaultPhase::Next => {
             let todo = status(loaded, machine.session.work(), machine.runner);
             let next = todo.iter().find(|it| matches!(it.state, State::Never | State::Stale(_)));
-            match next {
-                Some(next) => Some(vec![next.phase.clone()]),
-                None => {
-                    let failure = Failure::new(Class::Nothing, "every phase is done");
-                    return Err(failure.hint("run all of them: `bootway build --phase all`"));
-                }
+            if let Some(next) = next {
+                Some(vec![next.phase.clone()])
+            } else {
+                let failure = Failure::new(Class::Nothing, "every phase is done");
+                return Err(failure.hint("run all of them: `bootway build --phase all`"));
             }
         }
     };

@@ -2,7 +2,7 @@
 
 use bootway_exec::{Cmd, Cx, StepOutput};
 use bootway_plan::{Action, Explain, Failure};
-use bootway_source::DebianFiles;
+use bootway_source::{DebianError, DebianFiles};
 use camino::Utf8Path;
 
 use crate::Loaded;
@@ -37,8 +37,15 @@ pub(crate) fn commands(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<
         Action::Command(step) => explain(bootway_sysroot::commands(cx, step)),
         Action::Squashfs(step) => Ok(bootway_image::squashfs_commands(cx, step)),
         Action::Vm(step) => explain(bootway_vm::preview(cx, step, loaded.plan.machines())),
-        Action::Debian(_)
-        | Action::Fetch(_)
+        Action::Debian(step) => {
+            let lock = loaded.lock_file();
+            let files = DebianFiles::of_plan(&lock);
+            let locked = bootway_source::locked(&files.lock_path(cx.plan_dir, step), step);
+            let locked = explain(locked.map_err(DebianError::Lock))?;
+            let resolve = || bootway_source::debian_commands(cx.scratch, files.keyring);
+            Ok(if locked.is_some() { Vec::new() } else { resolve() })
+        }
+        Action::Fetch(_)
         | Action::Unpack(_)
         | Action::Tree(_)
         | Action::Initramfs(_)

@@ -79,7 +79,6 @@ pub(crate) fn gather(
 pub(crate) fn link(
     step: &Step,
     loaded: &Loaded,
-    work: &Work,
     gathered: &Gathered,
     made: &Made,
 ) -> Result<(), Failure> {
@@ -157,7 +156,7 @@ fn file_inside(whole: &Input, pattern: &str, source: &Source) -> Result<Utf8Path
     let matcher = glob.compile_matcher();
     let files = if whole.made { files_of_manifest(&whole.path)? } else { files_of_directory(&whole.path)? };
     let matches: BTreeMap<&String, &TreePath> =
-        files.iter().filter(|(name, _)| matcher.is_match(name)).map(|(name, to)| (name, to)).collect();
+        files.iter().filter(|(name, _)| matcher.is_match(name)).collect();
     let targets: std::collections::BTreeSet<&TreePath> = matches.values().copied().collect();
     match (targets.len(), matches.len()) {
         (1, _) => Ok(whole.path.join(targets.into_iter().next().expect("there is one").as_str())),

@@ -87,7 +87,7 @@ fn look_after(run: &Schedule<'_>, id: &StepId, watch: &Watch) {
     watch.check_limit();
 }
 
-fn work<'a>(run: &Schedule<'_>, state: &Mutex<State<'a>>, changed: &Condvar) {
+fn work(run: &Schedule<'_>, state: &Mutex<State<'_>>, changed: &Condvar) {
     let mut guard = state.lock().expect("no step panics");
     loop {
         if settle(run, &mut guard) {

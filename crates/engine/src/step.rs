@@ -199,7 +199,7 @@ fn attempt_step(
         let made = remove_all(dir).and_then(|()| fs_err::create_dir_all(dir));
         made.map_err(|error| io_failure("cannot make a directory for the step", &error))?;
     }
-    link(step, run.loaded, work, gathered, made)?;
+    link(step, run.loaded, gathered, made)?;
     let cx = Cx {
         runner: run.machine.runner,
         emit,
@@ -212,7 +212,7 @@ fn attempt_step(
         epoch: run.loaded.plan.epoch(),
         env: &step.env,
         secrets: run.loaded.plan.secrets(),
-        limit: watch.limit,
+        limit: None, // The schedule looks after it, for programs and for work in process alike.
         silent_warn: watch.warn,
         jobs: run.options.jobs,
     };

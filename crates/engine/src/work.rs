@@ -120,16 +120,16 @@ impl Work {
         for entry in fs_err::read_dir(self.root.join("out"))? {
             let entry = entry?;
             if entry.file_name().to_string_lossy().starts_with(".partial-") {
-                remove_all(&entry.path())?;
+                remove_all(entry.path())?;
             }
         }
         for entry in fs_err::read_dir(self.root.join("scratch"))? {
-            remove_all(&entry?.path())?;
+            remove_all(entry?.path())?;
         }
         for entry in fs_err::read_dir(&self.cache)? {
             let entry = entry?;
             if entry.file_name().to_string_lossy().starts_with(".partial-") {
-                remove_all(&entry.path())?;
+                remove_all(entry.path())?;
             }
         }
         Ok(())

@@ -1,4 +1,5 @@
 //! Whole runs of small plans, with real files and real programs.
+#![expect(clippy::unwrap_used, reason = "clippy does not take the helpers of tests for tests")]
 
 use std::{collections::BTreeMap, sync::Mutex};
 

@@ -56,6 +56,6 @@ pub use layout::LayoutError;
 pub use modules::ModulesError;
 pub use sink::SinkError;
 pub use squashfs::{SquashfsError, commands as squashfs_commands, squashfs};
-pub use tree::{Content, DigestCache, Node, NodeKind, Tree, TreeError, tree, write as write_tree};
+pub use tree::{Content, Node, NodeKind, Tree, TreeError, tree, write as write_tree};
 pub use uki::{UkiError, uki};
 pub use verify::{VerifyError, verify};

@@ -19,12 +19,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
 mod compose;
-mod digest;
 mod load;
 mod write;
 
 pub(crate) use compose::{Composer, matcher, without};
-pub use digest::DigestCache;
 pub(crate) use load::{join, load, load_directory};
 pub use write::write;
 

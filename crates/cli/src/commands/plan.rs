@@ -12,7 +12,7 @@ use crate::open::PlanArgs;
 #[derive(Debug, Args)]
 pub(crate) struct Plan {
     #[command(flatten)]
-    plan: PlanArgs,
+    of: PlanArgs,
     /// The commands that would be run, and nothing else
     #[arg(long, conflicts_with_all = ["graph", "diff", "json"])]
     commands: bool,
@@ -29,8 +29,8 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn run(&self) -> Result<u8, Failure> {
-        let loaded = self.plan.load()?;
-        let work = self.plan.work(&loaded);
+        let loaded = self.of.load()?;
+        let work = self.of.work(&loaded);
         if self.commands {
             return say_commands(&loaded, &work);
         }
@@ -52,7 +52,7 @@ impl Plan {
     /// The plan to compare with, as a plan or as its JSON.
     fn other(&self, path: &Utf8Path) -> Result<bootway_plan::Plan, Failure> {
         if path.extension() != Some("json") {
-            return Loaded::from_file(path, &self.plan.vars()).map(|loaded| loaded.plan);
+            return Loaded::from_file(path, &self.of.vars()).map(|loaded| loaded.plan);
         }
         let failed = |reason: String| {
             Failure::new(Class::Plan, reason).because(format!("cannot compare with `{path}`"))

@@ -25,9 +25,9 @@ fn copy_of_the_demo(to: &Utf8Path) -> camino::Utf8PathBuf {
         let path = Utf8Path::from_path(entry.path()).unwrap();
         let to = to.join(path.strip_prefix(from).unwrap());
         if entry.file_type().is_dir() {
-            fs_err::create_dir_all(to).unwrap()
+            fs_err::create_dir_all(to).unwrap();
         } else {
-            drop(fs_err::copy(path, to).unwrap())
+            let _bytes = fs_err::copy(path, to).unwrap();
         }
     }
     to.join("demo.plan.toml")
@@ -111,7 +111,7 @@ fn stands_up_to_every_tool(disk: &Utf8Path, dir: &Utf8Path) {
     fs_err::copy(disk, &damaged).unwrap();
     let mut file = fs_err::OpenOptions::new().write(true).open(&damaged).unwrap();
     file.seek(SeekFrom::Start(0)).unwrap();
-    file.write_all(&[0; 34 * 512]).unwrap();
+    file.write_all(&vec![0; 34 * 512]).unwrap();
     drop(file);
     // Without the protective MBR sgdisk asks what to do, and only its sister reads the answer: use the backup.
     let answers = dir.join("answers");

@@ -24,7 +24,7 @@ impl Project {
     /// With this text behind the head of `demo.plan.toml`.
     pub(crate) fn new(plan: &str) -> Self {
         let project = Self { dir: tempfile::tempdir().unwrap() };
-        project.write("test.plan.toml", &format!("format = 1\nname = \"test\"\nepoch = 1735689600\n{plan}"));
+        project.write("test.plan.toml", format!("format = 1\nname = \"test\"\nepoch = 1735689600\n{plan}"));
         project
     }
 
