@@ -55,15 +55,12 @@ pub(crate) fn utc(seconds: u64) -> String {
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
 }
 
-/// The host in a line: system, kernel, processors.
+/// The host in a line: distribution, architecture, processors.
 pub(crate) fn host() -> String {
-    let uname = rustix::system::uname();
+    let release = fs_err::read_to_string("/etc/os-release").unwrap_or_default();
+    let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    let name = name.map_or_else(|| "Linux".to_owned(), |name| name.trim_matches('"').to_owned());
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let text = |it: &std::ffi::CStr| it.to_string_lossy().into_owned();
-    format!(
-        "{} {} {}, {processors} processors",
-        text(uname.sysname()),
-        text(uname.release()),
-        text(uname.machine())
-    )
+    let machine = rustix::system::uname().machine().to_string_lossy().into_owned();
+    format!("{name}, {machine}, {processors} processors")
 }
