@@ -3,6 +3,7 @@
 //! Each says the least size that holds a tree, lays itself out for a size, and then writes every byte to its final
 //! place; none needs a mount, a loop device or root.
 
+mod acl;
 pub(crate) mod ext2;
 pub(crate) mod ext4;
 pub(crate) mod fat;

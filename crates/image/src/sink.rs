@@ -4,7 +4,7 @@
 //! file inside the kernel, which shares their blocks where the file system can. What is never written stays a hole.
 
 use std::{
-    io::{self, Read},
+    io,
     os::unix::fs::{FileExt, MetadataExt},
 };
 
@@ -20,6 +20,8 @@ use crate::{Content, progress::Progress};
 const BUFFER: usize = 512 << 10;
 /// A file at least this big is copied by the kernel. Below, sharing its blocks costs more than copying them.
 const KERNEL_COPY: u64 = 64 << 10;
+/// Where blocks can be shared, a file at least this big is; it is also what offsets are multiples of then.
+const BLOCK: u64 = 4096;
 /// Copied between two looks at whether to stop.
 const STRIDE: u64 = 4 << 20;
 /// A gap up to this is written as zeros, to keep a run of small files in one piece.
@@ -36,6 +38,8 @@ pub(crate) struct Sink<'a> {
     filled: usize,
     /// Where in the file the buffer goes.
     start: u64,
+    /// Whether files of the file system that the disk is on can share blocks.
+    shares: bool,
     /// Devices from which the kernel does not copy to here.
     unshared: Vec<u64>,
     progress: Progress<'a>,
@@ -55,6 +59,7 @@ impl<'a> Sink<'a> {
             buffer: vec![0; BUFFER],
             filled: 0,
             start: 0,
+            shares: shares_blocks(path),
             unshared: Vec::new(),
             progress: Progress::bytes(cx, total),
             moved: 0,
@@ -104,15 +109,22 @@ impl<'a> Sink<'a> {
 
     fn file(&mut self, path: &Utf8Path, size: u64, extents: &[(u64, u64)]) -> Result<(), SinkError> {
         let source = Source { file: File::open(path).map_err(SinkError::Read)?, path, size };
-        if size >= KERNEL_COPY || size == 0 {
+        let shared =
+            self.shares && size >= BLOCK && extents.iter().all(|(to, _)| (self.base + to) % BLOCK == 0);
+        if shared || size >= KERNEL_COPY || size == 0 {
             let meta = source.file.metadata().map_err(SinkError::Read)?;
             if meta.len() != size {
                 return Err(source.changed(meta.len()));
             }
             let sparse = meta.blocks() * 512 < size;
             let mut at = 0;
-            for &(offset, len) in extents {
-                self.big(&source, meta.dev(), sparse, at, offset, len)?;
+            for (n, &(offset, len)) in extents.iter().enumerate() {
+                // A block that is not full cannot be shared: it goes with what follows it.
+                let whole = if shared { len - len % BLOCK } else { len };
+                self.big(&source, meta.dev(), sparse, at, offset, whole)?;
+                if whole < len {
+                    self.small(&source, at + whole, offset + whole, len - whole, n + 1 == extents.len())?;
+                }
                 at += len;
             }
             return Ok(());
@@ -142,7 +154,8 @@ impl<'a> Sink<'a> {
         let end = self.filled + len + usize::from(last);
         let mut filled = self.filled;
         while filled < end {
-            match source.file.file().read(&mut self.buffer[filled..end]) {
+            let from = at + (filled - self.filled) as u64;
+            match source.file.file().read_at(&mut self.buffer[filled..end], from) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -267,6 +280,21 @@ impl<'a> Sink<'a> {
         self.moved = 0;
         if self.cx.cancel.is_cancelled() { Err(SinkError::Cancelled) } else { Ok(()) }
     }
+}
+
+/// Whether two files beside `path` can share blocks: two nameless ones try it.
+fn shares_blocks(path: &Utf8Path) -> bool {
+    use rustix::fs::{CWD, Mode, OFlags};
+    let dir = path.parent().filter(|dir| !dir.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
+    let nameless = || {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        rustix::fs::openat(CWD, dir.as_std_path(), flags, Mode::RUSR | Mode::WUSR)
+    };
+    let shared = nameless().and_then(|from| {
+        rustix::io::write(&from, &[1; BLOCK as usize])?;
+        rustix::fs::ioctl_ficlone(nameless()?, from)
+    });
+    shared.is_ok()
 }
 
 /// A file that is being copied.

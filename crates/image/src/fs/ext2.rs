@@ -325,6 +325,14 @@ pub enum Ext2Problem {
         /// Its full name.
         name: String,
     },
+    /// An attribute that should be an access control list.
+    #[error("`{name}` of `{path}` is no access control list: remove it")]
+    Acl {
+        /// Where.
+        path: TreePath,
+        /// Its full name.
+        name: String,
+    },
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use mkext4::{FsBuilder, InodeCount, InodeHandle, Layout, Meta, RegionSink, Speci
 
 use crate::{
     Content, Node, NodeKind, Tree,
+    fs::acl,
     sink::{Sink, SinkError},
 };
 
@@ -260,7 +261,10 @@ fn declare(mut builder: FsBuilder, tree: &Tree, epoch: u64) -> Result<(FsBuilder
         };
         check_xattrs(path, node)?;
         for (name, value) in &node.xattrs {
-            builder.set_xattr(handle, name, value)?;
+            let value = acl::on_disk(name, value).ok_or_else(|| {
+                mkext4::Error::Invalid(format!("`{name}` of `{path}` is no access control list: remove it"))
+            })?;
+            builder.set_xattr(handle, name, &value)?;
         }
         handles.insert(path, handle);
     }

@@ -149,6 +149,9 @@ fn utf8<'a>(dir: &Utf8Path, name: &'a OsStr) -> Result<&'a str, TreeError> {
     })
 }
 
+/// How XFS shows access control lists to root, besides showing them as everyone does.
+const ALIASES: [&[u8]; 2] = [b"trusted.SGI_ACL_FILE", b"trusted.SGI_ACL_DEFAULT"];
+
 /// Extended attributes of `host` itself, not of what it links to; none where the file system has none.
 fn xattrs(host: &Utf8Path) -> Result<BTreeMap<String, Vec<u8>>, TreeError> {
     let failed = |error: rustix::io::Errno| {
@@ -166,6 +169,9 @@ fn xattrs(host: &Utf8Path) -> Result<BTreeMap<String, Vec<u8>>, TreeError> {
     };
     let mut found = BTreeMap::new();
     for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        if ALIASES.contains(&name) {
+            continue;
+        }
         let c_name = CString::new(name).expect("split at NUL");
         let mut value = vec![0; 64 << 10]; // XATTR_SIZE_MAX
         let length = rustix::fs::lgetxattr(host.as_std_path(), &c_name, &mut value[..]).map_err(failed)?;

@@ -56,6 +56,16 @@ fn debugfs(sandbox: &Sandbox<'_>, image: &Utf8PathBuf, ask: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// What `setfacl -m g:4:rx` makes of mode 0755, as e2fsprogs shows it: zeros where nobody is named.
+const ACL: [u8; 44] = [
+    2, 0, 0, 0, //
+    1, 0, 7, 0, 0, 0, 0, 0, //
+    4, 0, 5, 0, 0, 0, 0, 0, //
+    8, 0, 5, 0, 4, 0, 0, 0, //
+    16, 0, 5, 0, 0, 0, 0, 0, //
+    32, 0, 5, 0, 0, 0, 0, 0,
+];
+
 /// One of everything.
 fn everything() -> Tree {
     let to = || "usr/bin/busybox".parse().unwrap();
@@ -73,6 +83,7 @@ fn everything() -> Tree {
     ]);
     let attributed = tree.nodes.get_mut(&to()).unwrap();
     attributed.xattrs.insert("user.comment".to_owned(), b"hello".to_vec());
+    attributed.xattrs.insert("system.posix_acl_access".to_owned(), ACL.to_vec());
     attributed.xattrs.insert(
         "security.capability".to_owned(),
         vec![1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
@@ -98,6 +109,8 @@ fn e2fsck_finds_nothing_wrong_with_one_of_everything() {
             attributes.contains("user.comment (5) = \"hello\"") && attributes.contains("security.capability"),
             "{attributes}"
         );
+        debugfs(&sandbox, &image, &format!("ea_get -f {out} /usr/bin/busybox system.posix_acl_access"));
+        assert_eq!(fs_err::read(&out).unwrap(), ACL);
         let stat = debugfs(&sandbox, &image, "stat /dev/loop300");
         assert!(
             stat.contains("Device major/minor number: 07:300") && stat.contains("Group: 70000"),

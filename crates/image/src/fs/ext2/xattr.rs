@@ -4,7 +4,7 @@ use bootway_plan::TreePath;
 use mkext4::csum;
 
 use super::{BLOCK, Ext2Problem};
-use crate::Node;
+use crate::{Node, fs::acl};
 
 /// Bytes before the first entry.
 const HEADER: usize = 32;
@@ -39,7 +39,8 @@ pub(super) fn render(path: &TreePath, node: &Node) -> Result<Vec<u8>, Ext2Proble
     for (name, value) in &node.xattrs {
         let unknown = || Ext2Problem::Xattr { path: path.clone(), name: name.clone() };
         let (kind, rest) = kind(name).ok_or_else(unknown)?;
-        attributes.push((kind, rest.len(), rest, value));
+        let malformed = || Ext2Problem::Acl { path: path.clone(), name: name.clone() };
+        attributes.push((kind, rest.len(), rest, acl::on_disk(name, value).ok_or_else(malformed)?));
     }
     attributes.sort();
     let mut block = vec![0; BLOCK as usize];
@@ -47,8 +48,8 @@ pub(super) fn render(path: &TreePath, node: &Node) -> Result<Vec<u8>, Ext2Proble
     let mut hashes = Vec::new();
     for (kind, _, name, value) in attributes {
         end -= value.len().next_multiple_of(4);
-        block[end..end + value.len()].copy_from_slice(value);
-        let hash = csum::xattr_entry_hash(name.as_bytes(), value);
+        block[end..end + value.len()].copy_from_slice(&value);
+        let hash = csum::xattr_entry_hash(name.as_bytes(), &value);
         hashes.push(hash);
         block[at] = name.len() as u8;
         block[at + 1] = kind;
