@@ -24,7 +24,7 @@ impl BuildImage {
         have(UsedBy::Demo, self.setup || !setup.is_empty())?;
         let plan =
             args.first().is_none_or(|arg| arg.starts_with('-')).then_some("fixtures/plans/demo.plan.toml");
-        let build = cargo(["run", "--quiet", "--package", "bootway", "--", "build"]).args(plan).args(args);
+        let build = cargo(["run", "--package", "bootway", "--", "build"]).args(plan).args(args);
         match build.code()? {
             Some(0) => Ok(()),
             // It has said why; its exit code is passed on by its class.

@@ -7,7 +7,7 @@ use crate::{
     node::Span,
     problem::{Collector, unknown},
     spec::StepSpec,
-    step::{Machines, ShareOf, Size},
+    step::{Boot, Command, Disk, Machines, ShareOf, Size, Vm},
 };
 
 /// Checks `spec` and puts its steps in order.
@@ -122,66 +122,62 @@ fn chain<'a>(machines: &'a Machines, name: &'a Name) -> Result<Vec<&'a Name>, St
 /// What serde cannot see: rules between the parameters of one step.
 fn check_parameters(step: &StepSpec, problems: &mut Collector<'_>) {
     match &step.action {
-        Action::Disk(disk) => {
-            for partition in &disk.partitions {
-                let units = partition.label.encode_utf16().count();
-                if units > 36 {
-                    problems.add(
-                        &step.place_of(&partition.label),
-                        format!(
-                            "label `{}` has {units} UTF-16 units, and GPT has room for 36: shorten it",
-                            partition.label
-                        ),
-                    );
-                }
-                let of_disk = matches!(partition.size, Size::Share(share) if share.of == ShareOf::Disk);
-                if (of_disk || partition.grow) && disk.size.is_none() {
-                    problems.add(
-                        &step.place_of(&partition.label),
-                        format!(
-                            "partition `{}` takes a part of the disk, which has no `size`: give the disk one",
-                            partition.label
-                        ),
-                    );
-                }
-            }
-            if ![512, 4096].contains(&disk.sector_size.get()) {
-                problems.add(
-                    &step.action_span,
-                    format!("sectors of {} do not exist: use `512B` or `4KiB`", disk.sector_size),
-                );
-            }
-        }
-        Action::Vm(vm) => {
-            for check in &vm.checks {
-                if let Err(reason) = check.kind() {
-                    problems.add(&step.place_of(&check.name), reason);
-                }
-            }
-            match vm.boot {
-                crate::step::Boot::Disk if vm.image.is_none() => {
-                    problems.add(&step.action_span, "a machine that boots from disk needs an `image`");
-                }
-                crate::step::Boot::Kernel if vm.kernel.is_none() => {
-                    problems.add(&step.action_span, "a machine with `boot = \"kernel\"` needs a `kernel`");
-                }
-                _ => (),
-            }
-        }
-        Action::Command(command) => {
-            if command.argv.is_empty() {
-                problems.add(&step.action_span, "`argv` is empty: begin it with the program");
-            }
-            for (name, output) in &command.outputs {
-                if output.path.is_some() == output.glob.is_some() {
-                    problems.add(
-                        &step.action_span,
-                        format!("output `{name}` needs exactly one of `path` and `glob`"),
-                    );
-                }
-            }
-        }
+        Action::Disk(disk) => check_disk(step, disk, problems),
+        Action::Vm(vm) => check_vm(step, vm, problems),
+        Action::Command(command) => check_command(step, command, problems),
         _ => (),
+    }
+}
+
+fn check_disk(step: &StepSpec, disk: &Disk, problems: &mut Collector<'_>) {
+    for partition in &disk.partitions {
+        let label = &partition.label;
+        let units = label.encode_utf16().count();
+        if units > 36 {
+            let message =
+                format!("label `{label}` has {units} UTF-16 units, and GPT has room for 36: shorten it");
+            problems.add(&step.place_of(label), message);
+        }
+        let of_disk = matches!(partition.size, Size::Share(share) if share.of == ShareOf::Disk);
+        if (of_disk || partition.grow) && disk.size.is_none() {
+            let message = format!(
+                "partition `{label}` takes a part of the disk, which has no `size`: give the disk one"
+            );
+            problems.add(&step.place_of(label), message);
+        }
+    }
+    if ![512, 4096].contains(&disk.sector_size.get()) {
+        let message = format!("sectors of {} do not exist: use `512B` or `4KiB`", disk.sector_size);
+        problems.add(&step.action_span, message);
+    }
+}
+
+fn check_vm(step: &StepSpec, vm: &Vm, problems: &mut Collector<'_>) {
+    for check in &vm.checks {
+        if let Err(reason) = check.kind() {
+            problems.add(&step.place_of(&check.name), reason);
+        }
+    }
+    match vm.boot {
+        Boot::Disk if vm.image.is_none() => {
+            problems.add(&step.action_span, "a machine that boots from disk needs an `image`");
+        }
+        Boot::Kernel if vm.kernel.is_none() => {
+            problems.add(&step.action_span, "a machine with `boot = \"kernel\"` needs a `kernel`");
+        }
+        Boot::Disk | Boot::Kernel => (),
+    }
+}
+
+fn check_command(step: &StepSpec, command: &Command, problems: &mut Collector<'_>) {
+    if command.argv.is_empty() {
+        problems.add(&step.action_span, "`argv` is empty: begin it with the program");
+    }
+    for (name, output) in &command.outputs {
+        if output.path.is_some() == output.glob.is_some() {
+            problems
+                .add(&step.action_span, format!("output `{name}` needs exactly one of `path` and `glob`"));
+        }
     }
 }
 

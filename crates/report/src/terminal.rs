@@ -96,17 +96,8 @@ impl<W: Write> Terminal<W> {
             EventKind::Check { name, verdict, after_ms, detail } => {
                 self.check(at, &label, &one_line(name), *verdict, *after_ms, detail.as_deref());
             }
-            EventKind::Heartbeat { running_ms, silent_ms, cpu_ms, written, last } => {
-                let mut text = format!(
-                    "{label}: still running after {}, silent for {}",
-                    span(*running_ms),
-                    span(*silent_ms)
-                );
-                let _ = write!(text, ", cpu {}, wrote {}", span(*cpu_ms), written.human());
-                if let Some(last) = last {
-                    let _ = write!(text, ", last line: {}", one_line(last));
-                }
-                self.line(at, Tone::Warn, "…", &text);
+            EventKind::Heartbeat { .. } => {
+                self.line(at, Tone::Warn, "…", &format!("{label}: {}", heartbeat(&event.kind)));
             }
             EventKind::Progress { .. } => {
                 if let Some(text) =
@@ -118,28 +109,31 @@ impl<W: Write> Terminal<W> {
             EventKind::Note { text } => {
                 self.line(at, Tone::Dim, "·", &format!("{label}: {}", one_line(text)));
             }
-            EventKind::Made(made) if self.style.verbosity == Verbosity::Verbose => {
-                let text = format!(
-                    "{label}: made {} {}, {}, {}",
-                    made.kind,
-                    made.output,
-                    made.size.human(),
-                    made.path
-                );
-                self.line(at, Tone::Dim, "·", &text);
-            }
-            EventKind::Command { line } if self.style.verbosity == Verbosity::Verbose => {
-                self.line(at, Tone::Dim, "$", &format!("{label}: {}", one_line(line)));
-            }
-            EventKind::Line { text, .. } if self.style.verbosity == Verbosity::Verbose => {
-                self.line(at, Tone::Plain, "|", &format!("{label}: {}", one_line(text)));
-            }
+            kind if self.style.verbosity == Verbosity::Verbose => self.tell_more(at, &label, kind),
             EventKind::Made(_)
             | EventKind::Command { .. }
             | EventKind::Line { .. }
             | EventKind::Layout(_)
             | EventKind::RunStarted(_)
             | EventKind::RunFinished { .. } => (),
+        }
+    }
+
+    /// Turns what only the curious want to know into lines.
+    fn tell_more(&mut self, at: u64, label: &str, kind: &EventKind) {
+        match kind {
+            EventKind::Made(made) => {
+                let size = made.size.human();
+                let text = format!("{label}: made {} {}, {size}, {}", made.kind, made.output, made.path);
+                self.line(at, Tone::Dim, "·", &text);
+            }
+            EventKind::Command { line } => {
+                self.line(at, Tone::Dim, "$", &format!("{label}: {}", one_line(line)));
+            }
+            EventKind::Line { text, .. } => {
+                self.line(at, Tone::Plain, "|", &format!("{label}: {}", one_line(text)));
+            }
+            _ => (),
         }
     }
 
@@ -309,6 +303,19 @@ fn quantity(n: u64, unit: Unit) -> String {
         Unit::Bytes => Bytes::new(n).human(),
         Unit::Items => n.to_string(),
     }
+}
+
+/// «still running after …», of an [`EventKind::Heartbeat`].
+fn heartbeat(kind: &EventKind) -> String {
+    let EventKind::Heartbeat { running_ms, silent_ms, cpu_ms, written, last } = kind else {
+        return String::new();
+    };
+    let mut text = format!("still running after {}, silent for {}", span(*running_ms), span(*silent_ms));
+    let _ = write!(text, ", cpu {}, wrote {}", span(*cpu_ms), written.human());
+    if let Some(last) = last {
+        let _ = write!(text, ", last line: {}", one_line(last));
+    }
+    text
 }
 
 #[cfg(test)]

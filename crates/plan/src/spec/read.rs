@@ -1,0 +1,164 @@
+//! From text to a spec: every problem at once.
+
+use super::{FORMAT, Head, PhaseHead, PhaseSpec, Spec, StepCommon, StepSpec};
+use crate::{
+    Action,
+    node::{self, Node},
+    problem::{Collector, Problems, unknown},
+    vars::{Vars, bind, substitute},
+};
+
+impl Spec {
+    /// Reads the text of a plan and fills in its variables.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is spelled wrong, each with its line and column.
+    pub fn from_toml(text: &str, vars: &Vars) -> Result<Self, Problems> {
+        let mut problems = Collector::new(text);
+        let mut root = match Node::from_toml(text) {
+            Ok(root) => root,
+            Err((span, message)) => {
+                problems.add(&span, format!("this is not TOML: {message}"));
+                return Err(problems.finish().expect_err("a problem was added"));
+            }
+        };
+        let whole = 0..text.find('\n').unwrap_or(text.len());
+        let bound = bind(root.take("vars").as_ref().map(|(_, node)| node), vars, &mut problems);
+        let mut phases = root.take("phase").map(|(_, node)| node);
+        let steps = phases.as_ref().map_or_else(Vec::new, step_names);
+        substitute(&mut root, &bound, None, &mut problems);
+        if let Some(phases) = &mut phases {
+            each_action(phases, &mut |kind, node| {
+                substitute(node, &bound, (kind == "command").then_some(steps.as_slice()), &mut problems);
+            });
+        }
+        let mut errors = Vec::new();
+        let head: Option<Head> = Node { span: whole.clone(), value: root.value.clone() }.read(&mut errors);
+        problems.add_errors(errors, &whole);
+        if let Some((_, format)) = root.entries().iter().find(|(key, _)| key.text == "format")
+            && head.as_ref().is_some_and(|head| head.format != FORMAT)
+        {
+            problems.add(&format.span, format!("this format is not known: write `format = {FORMAT}`"));
+        }
+        let phases = phases.as_ref().map_or_else(Vec::new, |node| read_phases(node, &mut problems));
+        problems.finish()?;
+        let head = head.expect("a head that cannot be read is a problem");
+        Ok(Self {
+            name: head.name,
+            description: head.description,
+            epoch: head.epoch,
+            default_phase: head.default_phase,
+            skips: head.skips,
+            requires: head.requires,
+            env: head.env,
+            machines: head.machine,
+            vars: bound.shown,
+            phases,
+            values: bound.values,
+            secrets: bound.secrets,
+            text: text.to_owned(),
+        })
+    }
+}
+
+fn step_names(phases: &Node) -> Vec<String> {
+    let steps = phases.elements().iter().filter_map(|phase| phase.get("step")).flat_map(Node::elements);
+    steps.filter_map(|step| step.get("name")?.as_str()).map(str::to_owned).collect()
+}
+
+/// Calls `change` with every value of a phase or step, and the key it is under.
+fn each_action(phases: &mut Node, change: &mut dyn FnMut(&str, &mut Node)) {
+    let node::Value::Array(phases) = &mut phases.value else { return };
+    for phase in phases {
+        let node::Value::Table(entries) = &mut phase.value else { continue };
+        for (key, node) in entries {
+            match &mut node.value {
+                node::Value::Array(steps) if key.text == "step" => {
+                    for step in steps {
+                        if let node::Value::Table(entries) = &mut step.value {
+                            for (key, node) in entries {
+                                change(&key.text, node);
+                            }
+                        }
+                    }
+                }
+                _ => change(&key.text, node),
+            }
+        }
+    }
+}
+
+fn read_phases(node: &Node, problems: &mut Collector<'_>) -> Vec<PhaseSpec> {
+    if !matches!(node.value, node::Value::Array(_)) {
+        problems.add(&node.span, "phases are written as `[[phase]]`, with two brackets");
+    }
+    let mut phases = Vec::new();
+    for phase in node.elements() {
+        let mut head = phase.clone();
+        let steps = head.take("step").map(|(_, steps)| steps);
+        let mut errors = Vec::new();
+        let read: Option<PhaseHead> = head.read(&mut errors);
+        problems.add_errors(errors, &phase.span);
+        let steps = steps.iter().flat_map(Node::elements);
+        let steps = steps.filter_map(|step| read_step(step, problems)).collect();
+        if let Some(head) = read {
+            phases.push(PhaseSpec { name: head.name, description: head.description, env: head.env, steps });
+        }
+    }
+    phases
+}
+
+fn read_step(node: &Node, problems: &mut Collector<'_>) -> Option<StepSpec> {
+    let mut common = node.clone();
+    let kinds: Vec<_> = Action::KINDS.iter().filter_map(|kind| common.take(kind)).collect();
+    let mut errors = Vec::new();
+    let read: Option<StepCommon> = common.read(&mut errors);
+    let strange = errors.iter().any(|error| matches!(error.kind, node::ErrorKind::UnknownField(..)));
+    let only_strange_key = kinds.is_empty() && strange;
+    if only_strange_key {
+        // A key that nobody knows, in a step without a kind: most likely it is the kind that is misspelt.
+        errors.retain(|error| !matches!(error.kind, node::ErrorKind::UnknownField(..)));
+        for (key, _) in common.entries() {
+            if !StepCommon::KEYS.contains(&key.text.as_str()) {
+                let known: Vec<&str> = Action::KINDS.iter().chain(&StepCommon::KEYS).copied().collect();
+                problems.add(&key.span, unknown("kind of step or key", &key.text, &known));
+            }
+        }
+    }
+    problems.add_errors(errors, &node.span);
+    let (key, value) = match kinds.as_slice() {
+        [one] => one,
+        [] => {
+            if !only_strange_key {
+                let kinds = Action::KINDS.join("`, `");
+                problems.add(&node.span, format!("this step does nothing: give it one of `{kinds}`"));
+            }
+            return None;
+        }
+        [_, (key, _), ..] => {
+            problems.add(
+                &key.span,
+                format!("a step has one kind, and `{}` is its second: make it a step of its own", key.text),
+            );
+            return None;
+        }
+    };
+    let table =
+        Node { span: value.span.clone(), value: node::Value::Table(vec![(key.clone(), value.clone())]) };
+    let mut errors = Vec::new();
+    let action: Option<Action> = table.read(&mut errors);
+    problems.add_errors(errors, &value.span);
+    let mut sources = Vec::new();
+    value.clone().each_string(&mut |span, text| {
+        sources.push((span.clone(), text.to_owned()));
+        None
+    });
+    Some(StepSpec {
+        common: read?,
+        action: action?,
+        span: node.get("name").map_or_else(|| node.span.clone(), |name| name.span.clone()),
+        action_span: key.span.clone(),
+        sources,
+    })
+}
