@@ -71,10 +71,10 @@ fn it_stops_when_asked() {
     assert!(matches!(error, SinkError::Cancelled), "{error}");
 }
 
-/// A tmpfs of 1 MiB that unmounts itself.
-struct SmallTmpfs<'a>(&'a Sandbox<'a>, Utf8PathBuf);
+/// A mount that undoes itself.
+struct Mounted<'a>(&'a Sandbox<'a>, Utf8PathBuf);
 
-impl Drop for SmallTmpfs<'_> {
+impl Drop for Mounted<'_> {
     fn drop(&mut self) {
         let _ = run(&self.0.cx(), &Cmd::user("umount").arg(self.1.as_str()));
     }
@@ -92,7 +92,7 @@ fn a_full_file_system_is_said_to_be_full() {
     fs_err::create_dir(&dir).unwrap();
     let mount = Cmd::user("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs", dir.as_str()]);
     run(&sandbox.cx(), &mount).expect("root can mount a tmpfs");
-    let small = SmallTmpfs(&sandbox, dir.clone());
+    let small = Mounted(&sandbox, dir.clone());
     let cx = sandbox.cx();
     let written = Sink::create(&cx, &dir.join("disk.raw"), 8 << 20, 8 << 20).and_then(|mut sink| {
         sink.put(0, &vec![1; 4 << 20])?;
@@ -106,4 +106,56 @@ fn a_full_file_system_is_said_to_be_full() {
       caused by: No space left on device (os error 28)
       hint: free some space there, or give another place with `--work`
     ");
+}
+
+#[test]
+fn whole_blocks_are_shared_where_the_file_system_can() {
+    const SPACE: u64 = 300 << 20; // The least that mkfs.xfs takes.
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: an XFS in a file can be mounted by root only; run this test as root");
+        return;
+    }
+    let runner = SystemRunner::default();
+    let sandbox = Sandbox::new(&runner);
+    let (image, dir) = (sandbox.root().join("xfs.img"), sandbox.root().join("xfs"));
+    File::create(&image).unwrap().set_len(SPACE).unwrap();
+    fs_err::create_dir(&dir).unwrap();
+    let make = Cmd::user("mkfs.xfs").args(["-q", "-m", "reflink=1", image.as_str()]);
+    run(&sandbox.cx(), &make).expect("apt-get install xfsprogs");
+    run(&sandbox.cx(), &Cmd::user("mount").args(["-o", "loop", image.as_str(), dir.as_str()]))
+        .expect("root can mount an XFS");
+    let mounted = Mounted(&sandbox, dir.clone());
+    let free = || {
+        rustix::fs::syncfs(File::open(&dir).unwrap()).unwrap();
+        let stat = rustix::fs::statvfs(dir.as_std_path()).unwrap();
+        stat.f_bfree * stat.f_frsize
+    };
+
+    // 66 MB in files of all sizes; of each, at least one block is whole, and most have one that is not.
+    let files: Vec<(Utf8PathBuf, Vec<u8>)> = (0..200_usize)
+        .map(|n| {
+            let bytes = vec![n as u8; 4096 + n * 3301];
+            let path = dir.join(format!("file-{n}"));
+            fs_err::write(&path, &bytes).unwrap();
+            (path, bytes)
+        })
+        .collect();
+    let before = free();
+    let cx = sandbox.cx();
+    let disk = dir.join("disk.raw");
+    let mut sink = Sink::create(&cx, &disk, 80 << 20, 66 << 20).unwrap();
+    sink.partition(1 << 20);
+    let (mut at, mut expected) = (0, vec![0; 80 << 20]);
+    for (path, bytes) in &files {
+        let size = bytes.len() as u64;
+        sink.content(&Content::File { path: path.clone(), size, digest: None }, &[(at, size)]).unwrap();
+        expected[(1 << 20) + at as usize..][..bytes.len()].copy_from_slice(bytes);
+        at = (at + size).next_multiple_of(BLOCK);
+    }
+    sink.finish().unwrap();
+    let used = before - free();
+    let same = fs_err::read(&disk).unwrap() == expected;
+    drop(mounted);
+    assert!(same, "the disk has other bytes than the files");
+    assert!(used < 2 << 20, "{used} bytes of new space for a disk with {at} in it");
 }
