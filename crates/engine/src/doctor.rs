@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use bootway_exec::{Cx, Program, Tool};
+use bootway_exec::{Cx, Program, Tool, search_path};
 use bootway_plan::{Bytes, Class, Failure, Need, Requires, Source, Step};
 use bootway_vm::AccelKind;
 use serde::Serialize;
@@ -92,11 +92,6 @@ pub(crate) fn missing_failure(missing: &[Missing]) -> Failure {
         format!("on Debian: apt-get install {}", packages.join(" "))
     });
     Failure { class: Class::Environment, chain, hint }
-}
-
-/// The value of `PATH`.
-pub(crate) fn search_path() -> String {
-    std::env::var("PATH").unwrap_or_default()
 }
 
 /// What of `requires` is not there, and what to do about it.

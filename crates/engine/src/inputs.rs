@@ -76,12 +76,7 @@ pub(crate) fn gather(
 }
 
 /// Links the files of sources with a pattern to where the command lines look for them.
-pub(crate) fn link(
-    step: &Step,
-    loaded: &Loaded,
-    gathered: &Gathered,
-    made: &Made,
-) -> Result<(), Failure> {
+pub(crate) fn link(step: &Step, loaded: &Loaded, gathered: &Gathered, made: &Made) -> Result<(), Failure> {
     for (source, input) in &gathered.inputs {
         let Some(pattern) = source.inside() else { continue };
         let place = || -> Result<(), InputError> {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, os::unix::fs::MetadataExt as _};
 
-use bootway_exec::{Cmd, Program, Runner, Tool};
+use bootway_exec::{Cmd, Program, Runner, Tool, search_path};
 use bootway_plan::{
     Action, Step,
     step::{Boot, FsKind},
@@ -90,8 +90,7 @@ impl Versions {
 
     /// The version of `tool`, or `None` if it is not there.
     pub(crate) fn of(&mut self, tool: Tool, runner: &dyn Runner) -> Option<String> {
-        let path = std::env::var("PATH").unwrap_or_default();
-        let program = find(tool.program(), &path)?;
+        let program = find(tool.program(), &search_path())?;
         let metadata = fs_err::metadata(&program).ok()?;
         let look = (metadata.len(), metadata.mtime(), metadata.ino());
         if let Some(known) = self.known.get(&program).filter(|known| known.look == look) {

@@ -44,4 +44,4 @@ pub use runner::{Exit, Poll, Process, Runner, SpawnError, Usage};
 pub use sandbox::Sandbox;
 pub use scripted::{Reply, ScriptedRunner};
 pub use system::SystemRunner;
-pub use tool::Tool;
+pub use tool::{Tool, search_path};

@@ -68,6 +68,7 @@ impl SystemRunner {
             .unchecked()
             .env("LC_ALL", "C.UTF-8")
             .env("TZ", "UTC")
+            .env("PATH", crate::search_path())
             .before_spawn(|command| {
                 command.process_group(0);
                 bootway_pdeath::die_with_parent(command);

@@ -2,6 +2,14 @@
 
 use std::fmt;
 
+/// Where programs are looked up: `PATH`, then where Debian keeps programs for administrators, which an ordinary user's
+/// `PATH` lacks and which work for everybody on files (`mke2fs`).
+pub fn search_path() -> String {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let missing = ["/usr/sbin", "/sbin"].into_iter().filter(|dir| !path.split(':').any(|it| it == *dir));
+    std::iter::once(path.as_str()).chain(missing).filter(|dir| !dir.is_empty()).collect::<Vec<_>>().join(":")
+}
+
 /// An external program that bootway's own steps start.
 ///
 /// The list is closed, so `doctor` can check every one that a plan needs before a build begins. What a plan's

@@ -61,13 +61,7 @@ pub fn squashfs(cx: &Cx<'_>, step: &step::Squashfs) -> Result<Vec<StepOutput>, S
 pub fn commands(cx: &Cx<'_>, step: &step::Squashfs) -> Vec<Cmd> {
     let epoch = cx.epoch.to_string();
     // `sqfstar` is the same program, and its 4.5.1 takes the level for the name of the image.
-    let mut cmd = as_root().args([
-        "-",
-        image_path(cx).as_str(),
-        "-tar",
-        "-comp",
-        step.compressor.as_str(),
-    ]);
+    let mut cmd = as_root().args(["-", image_path(cx).as_str(), "-tar", "-comp", step.compressor.as_str()]);
     if let Some(level) = step.level {
         cmd = cmd.args(["-Xcompression-level", &level.to_string()]);
     }

@@ -109,6 +109,9 @@ impl Report {
             Outcome::Good if counts.checks_passed > 0 => {
                 format!("Good, but {} did not run", number(counts.checks_not_run, "check"))
             }
+            Outcome::Good if counts.built == 0 && counts.cached > 0 => {
+                "Nothing to do: nothing has changed since it was done".to_owned()
+            }
             Outcome::Good => "Done, and nothing was checked".to_owned(),
             Outcome::Nothing => "Nothing was selected, so nothing was proved".to_owned(),
             Outcome::Check => match counts.checks_failed + counts.checks_timed_out {

@@ -83,7 +83,10 @@ pub fn commands(machine: &Machine, boot: Boot, media: &Media, host: &Host, scrat
             .arg("-drive")
             .arg(format!("if=none,id=disk,format=raw,snapshot=on,file={}", option(image.as_str())))
             // A kernel that QEMU loads has taken the first place already.
-            .args(["-device", if boot == Boot::Disk { "virtio-blk-pci,drive=disk,bootindex=0" } else { DISK }]);
+            .args([
+                "-device",
+                if boot == Boot::Disk { "virtio-blk-pci,drive=disk,bootindex=0" } else { DISK },
+            ]);
     }
     if boot == Boot::Kernel {
         let given = [("-kernel", &media.kernel), ("-initrd", &media.initrd)];

@@ -6,4 +6,5 @@ mod demo;
 mod errors;
 mod kill;
 mod project;
+mod rootfs;
 mod same_bytes;

@@ -1,8 +1,8 @@
 //! Parameters of `disk`: partitions to a GPT disk.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, de};
 
 use super::Owners;
@@ -77,8 +77,7 @@ pub struct Partition {
 /// What a partition is, by the name the field uses; or any type GUID.
 ///
 /// The GUIDs themselves are known to the image crate only.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
-#[schemars(with = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PartitionType {
     /// EFI system partition.
     Esp,
@@ -125,6 +124,21 @@ impl PartitionType {
             Self::Guid(guid) => guid,
             named => Self::NAMED.iter().find(|(_, kind)| kind == named).map_or("", |(name, _)| name),
         }
+    }
+}
+
+impl JsonSchema for PartitionType {
+    fn schema_name() -> Cow<'static, str> {
+        "PartitionType".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let named: Vec<&str> = Self::NAMED.iter().map(|(name, _)| *name).collect();
+        let guid = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$";
+        json_schema!({
+            "description": "What a partition is, by the name the field uses; or any type GUID.",
+            "anyOf": [{ "type": "string", "enum": named }, { "type": "string", "pattern": guid }]
+        })
     }
 }
 
@@ -196,7 +210,7 @@ impl FsKind {
 }
 
 /// How big a partition is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Size {
     /// As big as the content needs, to the byte, rounded up to the alignment.
@@ -207,6 +221,20 @@ pub enum Size {
     Exactly(Bytes),
     /// A share, and more.
     Share(Share),
+}
+
+impl JsonSchema for Size {
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let share = generator.subschema_for::<Share>();
+        json_schema!({
+            "description": "How big a partition is: `\"fit\"`, exactly `\"32MiB\"`, or a share.",
+            "anyOf": [{ "const": "fit" }, { "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$" }, share]
+        })
+    }
 }
 
 fn serialize_fit<S: serde::Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
