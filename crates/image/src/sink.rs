@@ -109,8 +109,9 @@ impl<'a> Sink<'a> {
 
     fn file(&mut self, path: &Utf8Path, size: u64, extents: &[(u64, u64)]) -> Result<(), SinkError> {
         let source = Source { file: File::open(path).map_err(SinkError::Read)?, path, size };
-        let shared =
-            self.shares && size >= BLOCK && extents.iter().all(|(to, _)| (self.base + to).is_multiple_of(BLOCK));
+        let shared = self.shares
+            && size >= BLOCK
+            && extents.iter().all(|(to, _)| (self.base + to).is_multiple_of(BLOCK));
         if shared || size >= KERNEL_COPY || size == 0 {
             let meta = source.file.metadata().map_err(SinkError::Read)?;
             if meta.len() != size {
