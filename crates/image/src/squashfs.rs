@@ -197,30 +197,7 @@ fn append(
     };
     match &node.kind {
         NodeKind::Directory => header.set_entry_type(tar::EntryType::Directory),
-        NodeKind::File(content) => {
-            header.set_size(content.size());
-            let mut from = Exactly {
-                cx,
-                inner: content.open().map_err(TreeError::Io)?,
-                left: content.size(),
-                more: false,
-                progress,
-            };
-            archive.append_data(&mut header, path, &mut from)?;
-            if cx.cancel.is_cancelled() {
-                return Err(TreeError::Cancelled.into());
-            }
-            if from.left > 0 || from.more {
-                let (name, size) = if let Content::File { path, size, .. } = content {
-                    (path.clone(), *size)
-                } else {
-                    (path.into(), 0)
-                };
-                let found = size - from.left + u64::from(from.more);
-                return Err(TreeError::Changed { path: name, expected: size, found }.into());
-            }
-            return Ok(());
-        }
+        NodeKind::File(content) => return append_file(cx, archive, path, header, content, progress),
         NodeKind::HardLink { to } => {
             header.set_entry_type(tar::EntryType::Link);
             return Ok(archive.append_link(&mut header, path, to.as_str())?);
@@ -238,6 +215,33 @@ fn append(
         }
     }
     Ok(archive.append_data(&mut header, path, io::empty())?)
+}
+
+fn append_file(
+    cx: &Cx<'_>,
+    archive: &mut tar::Builder<impl Write>,
+    path: &str,
+    mut header: tar::Header,
+    content: &Content,
+    progress: &Progress<'_>,
+) -> Result<(), SquashfsError> {
+    header.set_size(content.size());
+    let inner = content.open().map_err(TreeError::Io)?;
+    let mut from = Exactly { cx, inner, left: content.size(), more: false, progress };
+    archive.append_data(&mut header, path, &mut from)?;
+    if cx.cancel.is_cancelled() {
+        return Err(TreeError::Cancelled.into());
+    }
+    if from.left > 0 || from.more {
+        let (name, size) = if let Content::File { path, size, .. } = content {
+            (path.clone(), *size)
+        } else {
+            (path.into(), 0)
+        };
+        let found = size - from.left + u64::from(from.more);
+        return Err(TreeError::Changed { path: name, expected: size, found }.into());
+    }
+    Ok(())
 }
 
 /// A reader of as many bytes as were announced; what is missing or too much is noted.
