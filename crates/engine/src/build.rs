@@ -12,7 +12,8 @@ use crate::{
     digests::Digests,
     doctor,
     doctor::missing_failure,
-    schedule::{Schedule, schedule},
+    run::Run,
+    schedule::schedule,
     status,
     tools::{Versions, tools_of},
 };
@@ -93,8 +94,7 @@ pub fn build(
             let missing = doctor(loaded, &steps, machine.session.work());
             if missing.is_empty() {
                 let versions = Mutex::new(versions);
-                let run =
-                    Schedule { loaded, machine, options, digests: &digests, versions: &versions, say: &say };
+                let run = Run { loaded, machine, options, digests: &digests, versions: &versions, say: &say };
                 let outcome = schedule(&run, &steps);
                 versions.into_inner().expect("no step panics").save();
                 outcome

@@ -7,6 +7,7 @@ use crate::{
     Loaded, State, Work,
     digests::Digests,
     inputs::{Made, gather},
+    looking::looking,
     stamp::Stamp,
     status,
 };
@@ -31,24 +32,9 @@ pub fn layouts(loaded: &Loaded, work: &Work, runner: &dyn Runner) -> Vec<(StepId
             Some(id) => Err(format!("known when `{id}` is done")),
             None => gather(step, loaded, work, &digests, &made)
                 .and_then(|gathered| {
-                    let cancel = bootway_exec::Cancel::default();
-                    let cx = Cx {
-                        runner,
-                        emit: &|_| (),
-                        cancel: &cancel,
-                        scratch: &work.scratch(&step.id),
-                        out: &work.partial(&step.id),
-                        plan_dir: &loaded.dir,
-                        cache: work.cache(),
-                        inputs: &gathered.inputs,
-                        epoch: loaded.plan.epoch(),
-                        env: &step.env,
-                        secrets: loaded.plan.secrets(),
-                        limit: None,
-                        silent_warn: std::time::Duration::MAX,
-                        jobs: 1,
-                    };
-                    bootway_image::disk_layout(&cx, disk).map_err(|error| Failure::of(&error))
+                    let lay_out = |cx: &Cx<'_>| bootway_image::disk_layout(cx, disk);
+                    looking(step, loaded, work, runner, &gathered.inputs, lay_out)
+                        .map_err(|error| Failure::of(&error))
                 })
                 .map_err(|failure| failure.chain.join(": ")),
         };

@@ -43,13 +43,16 @@ mod inputs;
 mod key;
 mod layout;
 mod load;
+mod looking;
 mod outcome;
 mod preview;
+mod run;
 mod schedule;
 mod stamp;
 mod status;
 mod step;
 mod tools;
+mod watch;
 mod work;
 
 pub use build::{Machine, Options, build};

@@ -3,7 +3,7 @@
 use bootway_exec::{Cmd, Cx, Input, Inputs, Runner};
 use bootway_plan::{ArtifactKind, Bytes, Digest, Failure, Source, StepId};
 
-use crate::{Loaded, Work, dispatch, inputs::linked};
+use crate::{Loaded, Work, dispatch, inputs::linked, looking::looking};
 
 /// For each step the programs that it would start, in order, with the arguments that they would be given.
 ///
@@ -44,24 +44,8 @@ pub fn preview(
                 (source, Input { path, kind, digest: Digest::of(&[]), size: Bytes::new(0), made })
             })
             .collect();
-        let cancel = bootway_exec::Cancel::default();
-        let cx = Cx {
-            runner,
-            emit: &|_| (),
-            cancel: &cancel,
-            scratch: &work.scratch(&step.id),
-            out: &work.partial(&step.id),
-            plan_dir: &loaded.dir,
-            cache: work.cache(),
-            inputs: &inputs,
-            epoch: plan.epoch(),
-            env: &step.env,
-            secrets: plan.secrets(),
-            limit: None,
-            silent_warn: std::time::Duration::MAX,
-            jobs: 1,
-        };
-        let commands = dispatch::commands(&cx, &step.action, loaded)
+        let say = |cx: &Cx<'_>| dispatch::commands(cx, &step.action, loaded);
+        let commands = looking(step, loaded, work, runner, &inputs, say)
             .map_err(|failure| failure.because(format!("step `{}` cannot be previewed", step.id)))?;
         all.push((step.id.clone(), commands));
     }

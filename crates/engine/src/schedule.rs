@@ -7,26 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bootway_plan::{Bytes, Class, EventKind, Failure, Skips, Step, StepId};
+use bootway_plan::{Bytes, Class, EventKind, Failure, Step, StepId};
 
 use crate::{
-    Loaded, Machine, Options, Outcome, StepEnd,
-    digests::Digests,
+    Outcome, StepEnd,
     inputs::Made,
-    step::{Watch, run_step},
-    tools::Versions,
+    run::{Run, skip},
+    step::run_step,
+    watch::Watch,
 };
-
-/// What every step of a run shares.
-#[derive(Clone, Copy)]
-pub(crate) struct Schedule<'a> {
-    pub(crate) loaded: &'a Loaded,
-    pub(crate) machine: Machine<'a>,
-    pub(crate) options: &'a Options,
-    pub(crate) digests: &'a Digests,
-    pub(crate) versions: &'a Mutex<Versions>,
-    pub(crate) say: &'a (dyn Fn(Option<&StepId>, EventKind) + Sync),
-}
 
 /// How often limits and silence are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -40,7 +29,7 @@ struct State<'a> {
 }
 
 /// Runs `steps` to their ends.
-pub(crate) fn schedule(run: &Schedule<'_>, steps: &[&Step]) -> Outcome {
+pub(crate) fn schedule(run: &Run<'_>, steps: &[&Step]) -> Outcome {
     let state = Mutex::new(State { waiting: steps.to_vec(), ..State::default() });
     let changed = Condvar::new();
     let workers = run.options.jobs.max(1).min(steps.len().max(1));
@@ -72,7 +61,7 @@ pub(crate) fn schedule(run: &Schedule<'_>, steps: &[&Step]) -> Outcome {
 }
 
 /// Emits heartbeats, and stops a step whose time is up.
-fn look_after(run: &Schedule<'_>, id: &StepId, watch: &Watch) {
+fn look_after(run: &Run<'_>, id: &StepId, watch: &Watch) {
     if let Some((running, silent, last)) = watch.silence() {
         let millis = |time: Duration| time.as_millis() as u64;
         let kind = EventKind::Heartbeat {
@@ -87,7 +76,7 @@ fn look_after(run: &Schedule<'_>, id: &StepId, watch: &Watch) {
     watch.check_limit();
 }
 
-fn work(run: &Schedule<'_>, state: &Mutex<State<'_>>, changed: &Condvar) {
+fn work(run: &Run<'_>, state: &Mutex<State<'_>>, changed: &Condvar) {
     let mut guard = state.lock().expect("no step panics");
     loop {
         if settle(run, &mut guard) {
@@ -102,7 +91,7 @@ fn work(run: &Schedule<'_>, state: &Mutex<State<'_>>, changed: &Condvar) {
             continue;
         };
         let step = guard.waiting.remove(at);
-        let watch = std::sync::Arc::new(Watch::new(run, step, Instant::now()));
+        let watch = std::sync::Arc::new(Watch::new(run.machine.cancel, step, Instant::now()));
         guard.running.insert(step.id.clone(), watch.clone());
         let made = made(&guard);
         drop(guard);
@@ -129,7 +118,7 @@ fn is_ready(step: &Step, state: &State<'_>) -> bool {
 }
 
 /// Takes the steps that cannot run out of the queue, saying why; whether there were any.
-fn settle(run: &Schedule<'_>, state: &mut MutexGuard<'_, State<'_>>) -> bool {
+fn settle(run: &Run<'_>, state: &mut MutexGuard<'_, State<'_>>) -> bool {
     let mut settled = false;
     while let Some((at, reason)) =
         state.waiting.iter().enumerate().find_map(|(at, step)| Some((at, why_not(step, state)?)))
@@ -158,17 +147,4 @@ fn why_not(step: &Step, state: &State<'_>) -> Option<String> {
         StepEnd::Skipped(_) if reads.contains(id) => Some(format!("it needs `{id}`, which was skipped")),
         StepEnd::Skipped(_) | StepEnd::Done(_) | StepEnd::Cached(_) => None,
     })
-}
-
-/// The end of a step that does not run: in a strict plan a failure, unless its own `when` asked for it.
-pub(crate) fn skip(run: &Schedule<'_>, step: &Step, reason: String) -> StepEnd {
-    let asked_for = step.skipped.is_some() || reason.starts_with("it needs") || reason.starts_with("the run");
-    if run.loaded.plan.skips() == Skips::Strict && !asked_for {
-        let failure = Failure::new(Class::Check, format!("step `{}` did not run: {reason}", step.id))
-            .hint("this plan has `skips = \"strict\"`: provide what is missing, or make it `graceful`");
-        (run.say)(Some(&step.id), EventKind::Failed(failure.clone()));
-        return StepEnd::Failed(failure);
-    }
-    (run.say)(Some(&step.id), EventKind::Skipped { reason: reason.clone() });
-    StepEnd::Skipped(reason)
 }

@@ -1,15 +1,7 @@
 //! One step: is it done already, and if not, do it, look at what it made, and put that in place.
 
-use std::{
-    sync::{
-        Mutex,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::{Duration, Instant},
-};
-
-use bootway_exec::{Cancel, Cx, StepOutput};
-use bootway_plan::{Artifact, Class, EventKind, Failure, Step, StepId, Verdict};
+use bootway_exec::{Cx, StepOutput};
+use bootway_plan::{Artifact, Class, EventKind, Failure, Step, StepId};
 use camino::Utf8Path;
 
 use crate::{
@@ -17,82 +9,14 @@ use crate::{
     doctor::{unmet, without_kvm},
     inputs::{Gathered, Made, gather, link},
     key::{Key, key_of},
-    schedule::{Schedule, skip},
+    run::{Run, skip},
     stamp::{Stamp, artifact},
+    watch::Watch,
     work::remove_all,
 };
 
-/// A running step as others see it.
-#[derive(Debug)]
-pub(crate) struct Watch {
-    cancel: Cancel,
-    begun: Instant,
-    limit: Option<Duration>,
-    warn: Duration,
-    heard: Mutex<Heard>,
-    checks_passed: AtomicU32,
-    over: std::sync::atomic::AtomicBool,
-}
-
-#[derive(Debug)]
-struct Heard {
-    at: Instant,
-    warned: Instant,
-    last: Option<String>,
-}
-
-/// How long a step may be silent unless it says otherwise.
-const SILENT_WARN: Duration = Duration::from_mins(1);
-
-impl Watch {
-    pub(crate) fn new(run: &Schedule<'_>, step: &Step, now: Instant) -> Self {
-        Self {
-            cancel: run.machine.cancel.child(),
-            begun: now,
-            limit: step.common.limit.map(bootway_plan::Millis::duration),
-            warn: step.common.silent_warn.map_or(SILENT_WARN, bootway_plan::Millis::duration),
-            heard: Mutex::new(Heard { at: now, warned: now, last: None }),
-            checks_passed: AtomicU32::new(0),
-            over: false.into(),
-        }
-    }
-
-    fn hear(&self, kind: &EventKind) {
-        let mut heard = self.heard.lock().expect("nobody panics with it");
-        let now = Instant::now();
-        heard.warned = now;
-        match kind {
-            EventKind::Heartbeat { .. } => return,
-            EventKind::Line { text, .. } => heard.last = Some(text.clone()),
-            EventKind::Check { verdict: Verdict::Passed, .. } => {
-                self.checks_passed.fetch_add(1, Ordering::Relaxed);
-            }
-            _ => (),
-        }
-        heard.at = now;
-    }
-
-    /// How long it runs, how long it has been silent and its last line, if a heartbeat is due.
-    pub(crate) fn silence(&self) -> Option<(Duration, Duration, Option<String>)> {
-        let mut heard = self.heard.lock().expect("nobody panics with it");
-        if heard.warned.elapsed() < self.warn {
-            return None;
-        }
-        heard.warned = Instant::now();
-        Some((self.begun.elapsed(), heard.at.elapsed(), heard.last.clone()))
-    }
-
-    /// Stops the step if it has run for longer than it may.
-    pub(crate) fn check_limit(&self) {
-        if self.limit.is_some_and(|limit| self.begun.elapsed() > limit) {
-            self.over.store(true, Ordering::Relaxed);
-            self.cancel.cancel();
-        }
-    }
-}
-
 /// Does `step`, if it is not done already.
-pub(crate) fn run_step(run: &Schedule<'_>, step: &Step, made: &Made, watch: &Watch) -> StepEnd {
+pub(crate) fn run_step(run: &Run<'_>, step: &Step, made: &Made, watch: &Watch) -> StepEnd {
     let emit = |kind: EventKind| {
         watch.hear(&kind);
         (run.say)(Some(&step.id), kind);
@@ -120,7 +44,7 @@ pub(crate) fn run_step(run: &Schedule<'_>, step: &Step, made: &Made, watch: &Wat
 }
 
 fn try_step(
-    run: &Schedule<'_>,
+    run: &Run<'_>,
     step: &Step,
     made: &Made,
     watch: &Watch,
@@ -143,7 +67,7 @@ fn try_step(
     }
     let attempts = u32::from(step.common.retry) + 1;
     for attempt in 1..=attempts {
-        watch.checks_passed.store(0, Ordering::Relaxed);
+        watch.begin();
         let result = attempt_step(run, step, &gathered, made, watch, emit);
         match result {
             Ok(Attempt::Skipped(reason)) => return Ok(skip(run, step, reason)),
@@ -169,13 +93,13 @@ enum Attempt {
     Skipped(String),
 }
 
-fn current_key(run: &Schedule<'_>, step: &Step, gathered: &Gathered) -> Key {
+fn current_key(run: &Run<'_>, step: &Step, gathered: &Gathered) -> Key {
     let mut versions = run.versions.lock().expect("no step panics");
     key_of(step, run.loaded, gathered, &mut versions, run.machine.runner)
 }
 
 /// What an earlier run made, if it is still good, and how many checks passed then.
-fn cached(run: &Schedule<'_>, step: &Step, key: &Key) -> Option<(Vec<Artifact>, u32)> {
+fn cached(run: &Run<'_>, step: &Step, key: &Key) -> Option<(Vec<Artifact>, u32)> {
     if step.action.is_effect() {
         return None;
     }
@@ -186,7 +110,7 @@ fn cached(run: &Schedule<'_>, step: &Step, key: &Key) -> Option<(Vec<Artifact>, 
 }
 
 fn attempt_step(
-    run: &Schedule<'_>,
+    run: &Run<'_>,
     step: &Step,
     gathered: &Gathered,
     made: &Made,
@@ -231,9 +155,8 @@ fn attempt_step(
 
 /// A step that was stopped because its time was up did not ask to be cancelled.
 fn over_limit(failure: Failure, watch: &Watch) -> Failure {
-    match watch.limit {
-        Some(limit) if failure.class == Class::Cancelled && watch.over.load(Ordering::Relaxed) => {
-            let limit = bootway_plan::Millis::new(limit.as_millis() as u64);
+    match watch.over() {
+        Some(limit) if failure.class == Class::Cancelled => {
             Failure::new(Class::Step, format!("it was still running after its limit of {limit}"))
                 .hint("raise the step's `limit`, or find out why it takes so long")
         }
@@ -243,7 +166,7 @@ fn over_limit(failure: Failure, watch: &Watch) -> Failure {
 
 /// Digests the outputs, writes the stamp, and renames the directory into place.
 fn place(
-    run: &Schedule<'_>,
+    run: &Run<'_>,
     step: &Step,
     gathered: &Gathered,
     outputs: &[StepOutput],
@@ -267,7 +190,7 @@ fn place(
         // Once more: a lock file that was resolved by this step is part of it.
         key: current_key(run, step, gathered),
         artifacts,
-        checks_passed: watch.checks_passed.load(Ordering::Relaxed),
+        checks_passed: watch.checks_passed(),
     };
     stamp.write(&partial, &gathered.listings).map_err(failed)?;
     remove_all(&out).and_then(|()| fs_err::rename(&partial, &out)).map_err(failed)?;

@@ -41,6 +41,7 @@ mod event;
 mod failure;
 mod id;
 mod manifest;
+mod nearest;
 mod node;
 mod plan;
 mod problem;
@@ -60,8 +61,9 @@ pub use event::{DiskMap, Event, EventKind, PartitionMap, RunInfo, StepInfo, Stre
 pub use failure::{Class, Explain, Failure, exit_code};
 pub use id::{InvalidName, Name, OutputName, StepId};
 pub use manifest::{Entry, EntryKind, InvalidManifest, Manifest, TreePath};
+pub use nearest::nearest;
 pub use plan::{Phase, Plan, Step};
-pub use problem::{Place, Problem, Problems, nearest};
+pub use problem::{Place, Problem, Problems};
 pub use reference::{InvalidReference, OutputRef, Source};
 pub use resolve::resolve;
 pub use schema::json_schema;

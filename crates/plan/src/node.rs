@@ -11,7 +11,7 @@ use serde::de::{self, IntoDeserializer as _};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::problem::nearest;
+use crate::nearest::nearest;
 
 /// Bytes of the source text.
 pub(crate) type Span = Range<usize>;

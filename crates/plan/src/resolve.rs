@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Action, Name, Phase, Plan, Problems, Source, Spec, Step, StepId,
+    nearest::unknown,
     node::Span,
-    problem::{Collector, unknown},
+    problem::Collector,
     spec::StepSpec,
     step::{Boot, Command, Disk, Machines, ShareOf, Size, Vm},
 };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-use crate::{Class, Explain, Name, Plan, Step, StepId, problem::unknown, spec::Tier};
+use crate::{Class, Explain, Name, Plan, Step, StepId, nearest::unknown, spec::Tier};
 
 /// What was selected on the command line; nothing means the plan's default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    nearest::unknown,
     node::{Node, Value},
-    problem::{Collector, unknown},
+    problem::Collector,
 };
 
 /// What the world outside the plan says about its variables.

@@ -2,6 +2,7 @@
 
 use bootway_exec::{Cmd, Cx};
 use bootway_plan::step::{Machines, Vm};
+use camino::Utf8Path;
 
 use crate::{
     Machine, VmError,
@@ -18,6 +19,9 @@ use crate::{
 /// If the machine is unknown, or the host lacks firmware or QEMU.
 pub fn preview(cx: &Cx<'_>, step: &Vm, machines: &Machines) -> Result<Vec<Cmd>, VmError> {
     let machine = Machine::resolve(step.machine.as_ref(), machines, step.boot)?;
-    let host = host(cx, &machine)?;
+    // A plan that is only looked at has no scratch directory, and the probe needs one.
+    let dir = tempfile::tempdir().map_err(VmError::io(cx.scratch))?;
+    let scratch = Utf8Path::from_path(dir.path()).unwrap_or(cx.scratch);
+    let host = host(&Cx { scratch, ..*cx }, &machine)?;
     Ok(commands(&machine, step.boot, &media(cx, step)?, &host, cx.scratch))
 }

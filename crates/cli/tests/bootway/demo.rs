@@ -42,6 +42,22 @@ fn the_demo_is_built_boots_and_stands_up_to_every_tool() {
     assert_eq!(first.code, 0, "{}", first.stderr);
     let disk = dir.join("one/out/disk/disk.raw");
 
+    // What was started is what the preview says, to the letter.
+    let mut preview = program(env!("CARGO_BIN_EXE_bootway"));
+    preview.args(["plan", "--commands", plan.as_str(), "--work", dir.join("one").as_str()]);
+    let said = run(&mut preview).stdout;
+    let log = fs_err::read_to_string(dir.join("one/runs/latest/events.jsonl")).unwrap();
+    let started = log.lines().filter_map(|line| {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        event["kind"]["command"]["line"].as_str().map(str::to_owned)
+    });
+    // Each step's own; the probe of the accelerator is a question to the machine and not part of a plan.
+    let started: Vec<String> = started.filter(|line| !line.contains("probe.rom")).collect();
+    let said: Vec<&str> = said.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(said.len(), 3, "{said:?}");
+    assert!(started.iter().all(|line| said.contains(&line.as_str())), "{started:#?}\n{said:#?}");
+    assert_eq!(started.len(), said.len());
+
     // Other folder, other number of jobs: the same bytes, and they are pinned.
     let other = build(Utf8Path::new(DEMO), &dir.join("two"), &["--jobs", "1", "--phase", "assemble"]);
     assert_eq!(other.code, 0, "{}", other.stderr);

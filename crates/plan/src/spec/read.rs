@@ -3,8 +3,9 @@
 use super::{FORMAT, Head, PhaseHead, PhaseSpec, Spec, StepCommon, StepSpec};
 use crate::{
     Action,
+    nearest::unknown,
     node::{self, Node},
-    problem::{Collector, Problems, unknown},
+    problem::{Collector, Problems},
     vars::{Vars, bind, substitute},
 };
 

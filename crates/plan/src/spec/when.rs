@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::problem::unknown;
+use crate::nearest::unknown;
 
 /// A condition on variables; exactly one of `var`, `all`, `any`, `not`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
