@@ -13,7 +13,7 @@ use crate::{
 
 /// A plan that makes sense: references exist, nothing waits for itself, the order is right.
 ///
-/// There is no public constructor: see [`resolve()`](crate::resolve). Its JSON can be kept and compared with a later
+/// There is no public constructor: see [`resolve()`](crate::resolve()). Its JSON can be kept and compared with a later
 /// state of the same plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
