@@ -197,8 +197,8 @@ mod tests {
             .arg("out.squashfs")
             .args(["-comp", "zstd"])
             .env("SOURCE_DATE_EPOCH", "0")
-            .dir("/work".into());
-        insta::assert_snapshot!(cmd, @r"cd /work && SOURCE_DATE_EPOCH=0 mksquashfs 'it'\''s a tree' out.squashfs -comp zstd");
+            .dir("/scratch".into());
+        insta::assert_snapshot!(cmd, @r"cd /scratch && SOURCE_DATE_EPOCH=0 mksquashfs 'it'\''s a tree' out.squashfs -comp zstd");
     }
 
     #[test]

@@ -14,7 +14,8 @@
 //! ```
 //! use bootway_exec::{Cmd, Sandbox, SystemRunner, run};
 //!
-//! let sandbox = Sandbox::new(&SystemRunner::default());
+//! let runner = SystemRunner::default();
+//! let sandbox = Sandbox::new(&runner);
 //! let output = run(&sandbox.cx(), &Cmd::user("echo").arg("it works"))?;
 //! assert_eq!(output.stdout, b"it works\n");
 //! assert_eq!(sandbox.lines(), ["$ echo 'it works'", "it works"]);

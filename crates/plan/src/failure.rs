@@ -121,6 +121,9 @@ impl Failure {
     }
 }
 
+/// So that a front end can return it with `?`; its causes are in its text.
+impl std::error::Error for Failure {}
+
 impl std::fmt::Display for Failure {
     /// As a person reads it: `error:`, `caused by:`, `hint:`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

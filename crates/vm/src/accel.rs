@@ -210,6 +210,6 @@ mod tests {
 
     #[test]
     fn the_probe_is_run_as_a_guest_would_be() {
-        insta::assert_snapshot!(command(AccelKind::Kvm, "/work/boots".into()), @"cd /work/boots && qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel kvm -cpu host -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -display none -nic none -chardev stdio,id=console,signal=off -serial chardev:console -m 16M -device isa-debug-exit,iobase=0xf4,iosize=4 -bios probe.rom");
+        insta::assert_snapshot!(command(AccelKind::Kvm, "/scratch/boots".into()), @"cd /scratch/boots && qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel kvm -cpu host -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -display none -nic none -chardev stdio,id=console,signal=off -serial chardev:console -m 16M -device isa-debug-exit,iobase=0xf4,iosize=4 -bios probe.rom");
     }
 }

@@ -140,13 +140,13 @@ mod tests {
 
     fn shown(boot: Boot, media: &Media, accel: AccelKind) -> String {
         let machine = Machine::resolve(None, &Machines::new(), boot).unwrap();
-        commands(&machine, boot, media, &host(accel), "/work/boots".into())[0].to_string()
+        commands(&machine, boot, media, &host(accel), "/scratch/boots".into())[0].to_string()
     }
 
     #[test]
     fn a_disk_starts_from_uefi() {
         let media = Media { image: Some("/out/a,b disk.img".into()), ..Media::default() };
-        insta::assert_snapshot!(shown(Boot::Disk, &media, AccelKind::Tcg), @"cd /work/boots && TMPDIR=/work/boots qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel tcg,thread=multi -cpu max -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -display none -nic none -chardev stdio,id=console,signal=off -serial chardev:console -m 512M -smp 1 -S -chardev socket,id=qmp,path=qmp.sock,server=on,wait=off -mon chardev=qmp,mode=control -action panic=none -device pvpanic -device virtio-rng-pci -drive if=pflash,unit=0,format=raw,readonly=on,file=/fw/CODE.fd -drive if=pflash,unit=1,format=raw,file=vars.fd -drive 'if=none,id=disk,format=raw,snapshot=on,file=/out/a,,b disk.img' -device virtio-blk-pci,drive=disk,bootindex=0");
+        insta::assert_snapshot!(shown(Boot::Disk, &media, AccelKind::Tcg), @"cd /scratch/boots && TMPDIR=/scratch/boots qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel tcg,thread=multi -cpu max -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -display none -nic none -chardev stdio,id=console,signal=off -serial chardev:console -m 512M -smp 1 -S -chardev socket,id=qmp,path=qmp.sock,server=on,wait=off -mon chardev=qmp,mode=control -action panic=none -device pvpanic -device virtio-rng-pci -drive if=pflash,unit=0,format=raw,readonly=on,file=/fw/CODE.fd -drive if=pflash,unit=1,format=raw,file=vars.fd -drive 'if=none,id=disk,format=raw,snapshot=on,file=/out/a,,b disk.img' -device virtio-blk-pci,drive=disk,bootindex=0");
     }
 
     #[test]
@@ -157,6 +157,6 @@ mod tests {
             initrd: Some("/out/initramfs.img".into()),
             cmdline: Some("console=ttyS0 quiet".to_owned()),
         };
-        insta::assert_snapshot!(shown(Boot::Kernel, &media, AccelKind::Kvm), @"cd /work/boots && TMPDIR=/work/boots qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel kvm -cpu host -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -display none -nic none -chardev stdio,id=console,signal=off -serial chardev:console -m 512M -smp 1 -S -chardev socket,id=qmp,path=qmp.sock,server=on,wait=off -mon chardev=qmp,mode=control -action panic=none -device pvpanic -device virtio-rng-pci -machine graphics=off -kernel /out/vmlinuz -initrd /out/initramfs.img -append 'console=ttyS0 quiet'");
+        insta::assert_snapshot!(shown(Boot::Kernel, &media, AccelKind::Kvm), @"cd /scratch/boots && TMPDIR=/scratch/boots qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel kvm -cpu host -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -display none -nic none -chardev stdio,id=console,signal=off -serial chardev:console -m 512M -smp 1 -S -chardev socket,id=qmp,path=qmp.sock,server=on,wait=off -mon chardev=qmp,mode=control -action panic=none -device pvpanic -device virtio-rng-pci -machine graphics=off -kernel /out/vmlinuz -initrd /out/initramfs.img -append 'console=ttyS0 quiet'");
     }
 }
