@@ -8,7 +8,7 @@ use crate::{
     node::Span,
     problem::Collector,
     spec::StepSpec,
-    step::{Boot, Command, Disk, Machines, ShareOf, Size, Vm},
+    step::{Boot, Command, Disk, Expect, Inspect, Machines, ShareOf, Size, Vm},
 };
 
 /// Checks `spec` and puts its steps in order.
@@ -126,11 +126,15 @@ fn check_parameters(step: &StepSpec, problems: &mut Collector<'_>) {
         Action::Disk(disk) => check_disk(step, disk, problems),
         Action::Vm(vm) => check_vm(step, vm, problems),
         Action::Command(command) => check_command(step, command, problems),
+        Action::Inspect(inspect) => check_inspect(step, inspect, problems),
         _ => (),
     }
 }
 
 fn check_disk(step: &StepSpec, disk: &Disk, problems: &mut Collector<'_>) {
+    if disk.partitions.is_empty() {
+        problems.add(&step.action_span, "this disk has no partitions: add a `partition`");
+    }
     for partition in &disk.partitions {
         let label = &partition.label;
         let units = label.encode_utf16().count();
@@ -154,6 +158,9 @@ fn check_disk(step: &StepSpec, disk: &Disk, problems: &mut Collector<'_>) {
 }
 
 fn check_vm(step: &StepSpec, vm: &Vm, problems: &mut Collector<'_>) {
+    if vm.checks.is_empty() {
+        problems.add(&step.action_span, "without a `check` nothing is proved: write down what must be seen");
+    }
     for check in &vm.checks {
         if let Err(reason) = check.kind() {
             problems.add(&step.place_of(&check.name), reason);
@@ -167,6 +174,21 @@ fn check_vm(step: &StepSpec, vm: &Vm, problems: &mut Collector<'_>) {
             problems.add(&step.action_span, "a machine with `boot = \"kernel\"` needs a `kernel`");
         }
         Boot::Disk | Boot::Kernel => (),
+    }
+}
+
+fn check_inspect(step: &StepSpec, inspect: &Inspect, problems: &mut Collector<'_>) {
+    if inspect.expect.is_empty() {
+        problems
+            .add(&step.action_span, "without an `expect` nothing is proved: write down what must be true");
+    }
+    for expect in &inspect.expect {
+        if *expect == Expect::default() {
+            problems.add(&step.action_span, "an expectation that says nothing proves nothing: fill it in");
+        }
+        if let (Some(contains), None) = (&expect.contains, &expect.path) {
+            problems.add(&step.place_of(contains), "`contains` is about the file at `path`: add the `path`");
+        }
     }
 }
 

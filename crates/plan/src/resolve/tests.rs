@@ -347,7 +347,7 @@ name = "two"
   name = "late"
   command = { argv = [], outputs = { it = {} } }
 "#), @r#"
-    `plan.toml` is not a plan that can be run: 9 problems
+    `plan.toml` is not a plan that can be run: 10 problems
     plan.toml:10:15: label `a label that is longer than a partition table can hold` has 54 UTF-16 units, and GPT has room for 36: shorten it
        |
     10 |     { label = "a label that is longer than a partition table can hold", type = "esp" },
@@ -368,6 +368,10 @@ name = "two"
        |
     15 |   vm = { machine = "laptop", image = "late", check = [{ name = "nothing" }] }
        |                                                                ^^^^^^^^^
+    plan.toml:20:3: this disk has no partitions: add a `partition`
+       |
+    20 |   disk = { sector-size = "1KiB", partition = [] }
+       |   ^^^^
     plan.toml:20:3: sectors of 1KiB do not exist: use `512B` or `4KiB`
        |
     20 |   disk = { sector-size = "1KiB", partition = [] }
@@ -427,6 +431,55 @@ name = "two"
     assert_eq!(select(&["two"], &["d"]), "d");
     assert_eq!(select(&["one"], &["d"]), "no step is selected, so nothing would be proved");
     assert_eq!(select(&["on"], &[]), "unknown phase `on`: did you mean `one`");
+}
+
+#[test]
+fn a_step_that_would_prove_nothing_is_a_problem() {
+    insta::assert_snapshot!(bad(r#"
+[[phase]]
+name = "one"
+  [[phase.step]]
+  name = "disk"
+  disk = { partition = [] }
+  [[phase.step]]
+  name = "looks-right"
+  inspect = { image = "disk", expect = [] }
+  [[phase.step]]
+  name = "looks-right-too"
+  inspect = { image = "disk", expect = [{}, { partition = "ROOT", contains = "x" }] }
+  [[phase.step]]
+  name = "boots"
+  vm = { image = "disk", check = [] }
+  [[phase.step]]
+  name = "boots-too"
+  vm = { image = "disk", check = [{ name = "shell", console = "" }] }
+"#), @r#"
+    `plan.toml` is not a plan that can be run: 6 problems
+    plan.toml:9:3: this disk has no partitions: add a `partition`
+      |
+    9 |   disk = { partition = [] }
+      |   ^^^^
+    plan.toml:12:3: without an `expect` nothing is proved: write down what must be true
+       |
+    12 |   inspect = { image = "disk", expect = [] }
+       |   ^^^^^^^
+    plan.toml:15:3: an expectation that says nothing proves nothing: fill it in
+       |
+    15 |   inspect = { image = "disk", expect = [{}, { partition = "ROOT", contains = "x" }] }
+       |   ^^^^^^^
+    plan.toml:15:78: `contains` is about the file at `path`: add the `path`
+       |
+    15 |   inspect = { image = "disk", expect = [{}, { partition = "ROOT", contains = "x" }] }
+       |                                                                              ^^^
+    plan.toml:18:3: without a `check` nothing is proved: write down what must be seen
+       |
+    18 |   vm = { image = "disk", check = [] }
+       |   ^^
+    plan.toml:21:44: check `shell` looks for nothing: write what must be seen or run
+       |
+    21 |   vm = { image = "disk", check = [{ name = "shell", console = "" }] }
+       |                                            ^^^^^^^
+    "#);
 }
 
 #[test]

@@ -137,6 +137,9 @@ impl Check {
     /// goes with another kind.
     pub fn kind(&self) -> Result<CheckKind, String> {
         let mut kinds = Vec::new();
+        if self.console.as_ref().or(self.run.as_ref()).is_some_and(|text| text.trim().is_empty()) {
+            return Err(format!("check `{}` looks for nothing: write what must be seen or run", self.name));
+        }
         if let Some(text) = &self.console {
             kinds.push(CheckKind::Console(text.clone()));
         }
