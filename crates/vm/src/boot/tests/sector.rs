@@ -2,6 +2,9 @@
 
 /// A disk whose boot sector looks whether sector 1 begins with 0x55. If so, it says `kept` on the serial port and
 /// stops. If not, it writes that, says `wrote`, and resets the machine through the keyboard controller.
+///
+/// Before it says anything it waits for 36 ticks of the clock: the firmware sends what it has to say itself bit by bit
+/// from the clock's interrupt, and on a busy host that went between our letters.
 pub(super) fn image() -> Vec<u8> {
     let code: &[&[u8]] = &[
         &[0x31, 0xC0, 0x8E, 0xD8, 0x8E, 0xC0], // xor ax, ax; mov ds, ax; mov es, ax
@@ -16,7 +19,9 @@ pub(super) fn image() -> Vec<u8> {
         &[0xBE, 0x90, 0x7C],                               // mov si, "wrote"
         &[0xB3, 0x01, 0xEB, 0x02],                         // mov bl, 1; jmp over
         &[0x30, 0xDB],                                     // say: xor bl, bl
-        &[0xBA, 0xF8, 0x03],                               // over: mov dx, 0x3F8
+        &[0xFB, 0xB9, 0x24, 0x00],                         // over: sti; mov cx, 36
+        &[0xF4, 0xE2, 0xFD, 0xFA],                         // 0: hlt; loop 0; cli
+        &[0xBA, 0xF8, 0x03],                               // mov dx, 0x3F8
         &[0xAC, 0x84, 0xC0, 0x74, 0x03, 0xEE, 0xEB, 0xF8], // 1: lodsb; test al, al; jz 2; out dx, al; jmp 1
         &[0x84, 0xDB, 0x74, 0x04],                         // 2: test bl, bl; jz 3
         &[0xB0, 0xFE, 0xE6, 0x64],                         // mov al, 0xFE; out 0x64, al
