@@ -1,0 +1,1 @@
+//! A content-addressed cache of compressed blocks and fragments.
