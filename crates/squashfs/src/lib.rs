@@ -9,6 +9,11 @@ mod read;
 mod tree;
 mod write;
 
-pub use codec::{CodecError, Compressor};
+pub use cache::{Cache, CacheError, Usage};
+pub use codec::{BadCompressor, Bcj, CodecError, Compressor, Packer};
+pub use format::Malformed;
 pub use options::{BadBlockSize, BlockSize, Options};
-pub use tree::{Content, Id, Ident, Kind, Node, Tree, TreeError};
+pub use tree::{
+    Content, Counts, Exclude, Id, Ident, Kind, Mask, Member, Node, Piece, Rules, TarError, TarStream, Times, Tree,
+    TreeError, Unsupported, Walk, Xattrs,
+};
