@@ -13,7 +13,8 @@ pub use cache::{Cache, CacheError, Usage};
 pub use codec::{BadCompressor, Bcj, CodecError, Compressor, Packer};
 pub use format::Malformed;
 pub use options::{BadBlockSize, BlockSize, Options};
+pub use write::{Progress, Summary, Timing, WriteError, Writer};
 pub use tree::{
-    Content, Counts, Exclude, Id, Ident, Kind, Mask, Member, Node, Piece, Rules, TarError, TarStream, Times, Tree,
-    TreeError, Unsupported, Walk, Xattrs,
+    Content, Counts, Exclude, Id, Ident, Kind, Mask, Member, Node, Piece, Rules, TarError, TarStream, Times,
+    Tree, TreeError, Unsupported, Walk, Xattrs,
 };

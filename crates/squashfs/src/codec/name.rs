@@ -77,7 +77,7 @@ impl Compressor {
     }
 
     /// A level can be anything when the variant was written by hand.
-    pub(super) fn check(self) -> Result<(), BadCompressor> {
+    pub(crate) fn check(self) -> Result<(), BadCompressor> {
         self.level().map_or(Ok(()), |level| self.with_level(level.into()).map(|_| ()))
     }
 }

@@ -149,7 +149,7 @@ impl Opened<'_> {
         TreeError::Changed { path: self.path().to_owned(), what }
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         match self {
             Self::File { path, .. } => path,
             Self::Bytes(_) => Path::new("(memory)"),
