@@ -5,7 +5,7 @@ mod cache;
 mod codec;
 mod format;
 mod options;
-mod read;
+pub mod read;
 mod tree;
 mod write;
 
