@@ -19,6 +19,8 @@ use crate::{
 };
 
 mod buffers;
+mod cached;
+mod decide;
 mod emit;
 mod error;
 mod feed;
@@ -34,8 +36,9 @@ mod work;
 pub use error::WriteError;
 
 use buffers::Buffers;
+use decide::{Decider, Fed};
 use emit::{Emitter, Tally};
-use feed::{Fed, Feed};
+use feed::Feed;
 use output::Output;
 use work::Spent;
 
@@ -286,8 +289,8 @@ impl<'b> Build<'b> {
             Emitter::start(scope, output, packing, self.threads, session, &raw, &self.spent, &*self.report)?;
         let recorder =
             session.map(|session| (SeenWriter::new(self.source, options.block_size), session.began()));
-        let how = (options.block_size, options.tail_ends, self.threads.get());
-        Ok(Feed::new(emitter, how, raw, (self.seen.as_ref(), recorder), self.cancel))
+        let decider = Decider::new(emitter, (options.block_size, options.tail_ends), raw.clone(), recorder);
+        Ok(Feed::new(decider, self.threads.get(), raw, self.seen.as_ref(), self.cancel))
     }
 
     /// Writes everything behind the contents, and then the beginning.

@@ -12,6 +12,7 @@ use std::{
 use super::{
     WriteError,
     buffers::{Buffer, Buffers},
+    cached::{Cached, RUN, Recovery},
     layout::Block,
     output::Output,
     pool::{Pool, Ticket},
@@ -23,40 +24,22 @@ use crate::{
     format::block::{DataBlock, METADATA},
 };
 
-/// Bytes that are fetched from the cache at once.
-const RUN: u64 = 1 << 20;
-
 /// What a block of the image is, beside its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
+pub(super) enum Purpose {
     Block(Block),
     Fragment(u32),
     Metadata,
 }
 
-/// How the bytes of a cached block are made if the cache turns out to be damaged.
-enum Recovery<'t> {
-    Content(Vec<(Piece<'t>, Hash)>),
-    Metadata(Box<[u8]>),
-}
-
 /// What comes next in the image.
-enum Item<'t> {
+pub(super) enum Item<'t> {
     /// A worker compresses it.
     Packing { ticket: Ticket, purpose: Purpose, key: Option<Key>, raw: u64 },
     /// It lies in the cache, one behind the other.
     Run { ticket: Ticket, entries: Vec<Cached<'t>> },
     /// It is the same as an earlier block.
     Repeat { block: Block, of: Block, raw: u64 },
-}
-
-/// A cached block.
-struct Cached<'t> {
-    place: Place,
-    purpose: Purpose,
-    key: Key,
-    raw: u64,
-    recovery: Recovery<'t>,
 }
 
 /// A metadata block that is not in the image yet.
@@ -99,14 +82,14 @@ pub(super) struct Tally {
 
 /// The image, what is on its way into it, and the threads that work for it.
 pub(super) struct Emitter<'t, 'w> {
-    pool: Pool<Job<'t>, Done>,
+    pub(super) pool: Pool<Job<'t>, Done>,
     pub(super) output: Output,
-    session: Option<&'w Session>,
-    queue: VecDeque<Item<'t>>,
+    pub(super) session: Option<&'w Session>,
+    pub(super) queue: VecDeque<Item<'t>>,
     /// Bytes of content in the queue that wait for a worker.
-    waiting: u64,
+    pub(super) waiting: u64,
     most_waiting: u64,
-    run: Vec<Cached<'t>>,
+    pub(super) run: Vec<Cached<'t>>,
     pub(super) placed: Placed,
     /// All that the image holds, for the cache.
     pub(super) entries: Vec<cache::Entry>,
@@ -257,18 +240,6 @@ impl<'t, 'w> Emitter<'t, 'w> {
         Ok(())
     }
 
-    fn find(&self, key: Option<Key>) -> Option<(Key, Place)> {
-        let (session, key) = (self.session?, key?);
-        session.find(&key).map(|place| (key, place))
-    }
-
-    /// Where the cache has a block; if it cannot be made again later, it is looked at now.
-    fn find_sound(&self, key: Option<Key>, gone: bool) -> Option<(Key, Place)> {
-        let (key, place) = self.find(key)?;
-        let sound = !gone || self.session?.read(&[place], &mut Vec::new()).is_ok();
-        sound.then_some((key, place))
-    }
-
     fn pack(&mut self, job: Job<'t>, purpose: Purpose, key: Option<Key>, raw: u64) -> Result<(), WriteError> {
         self.send_run();
         let ticket = self.pool.submit(job, false);
@@ -278,33 +249,8 @@ impl<'t, 'w> Emitter<'t, 'w> {
         self.drain()
     }
 
-    /// Takes a block from the cache, with its neighbours.
-    fn take(&mut self, entry: Cached<'t>) -> Result<(), WriteError> {
-        self.tally.cached += entry.raw;
-        if let (Some(first), Some(last)) = (self.run.first(), self.run.last()) {
-            let end = last.place.offset + u64::from(last.place.length);
-            if (last.place.pack, end) != (entry.place.pack, entry.place.offset)
-                || end - first.place.offset >= RUN
-            {
-                self.send_run();
-            }
-        }
-        self.run.push(entry);
-        self.drain()
-    }
-
-    fn send_run(&mut self) {
-        if self.run.is_empty() {
-            return;
-        }
-        let entries = std::mem::take(&mut self.run);
-        let ticket = self.pool.submit(Job::Fetch(entries.iter().map(|entry| entry.place).collect()), false);
-        self.waiting += entries.iter().map(Cached::weight).sum::<u64>();
-        self.queue.push_back(Item::Run { ticket, entries });
-    }
-
     /// Writes what is done, and waits while too much is not.
-    fn drain(&mut self) -> Result<(), WriteError> {
+    pub(super) fn drain(&mut self) -> Result<(), WriteError> {
         while self.waiting > self.most_waiting.max(RUN * 2) || self.front_is_done() {
             self.retire()?;
         }
@@ -351,14 +297,14 @@ impl<'t, 'w> Emitter<'t, 'w> {
         Ok(())
     }
 
-    fn packed(&mut self, ticket: Ticket) -> Result<Packed, WriteError> {
+    pub(super) fn packed(&mut self, ticket: Ticket) -> Result<Packed, WriteError> {
         match self.pool.wait(ticket) {
             Done::Packed(packed) => packed,
             _ => unreachable!("a worker answers what it was asked"),
         }
     }
 
-    fn write_packed(
+    pub(super) fn write_packed(
         &mut self,
         purpose: Purpose,
         key: Option<Key>,
@@ -373,14 +319,14 @@ impl<'t, 'w> Emitter<'t, 'w> {
         Ok(())
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         let begun = Instant::now();
         self.output.append(bytes)?;
         self.writing += begun.elapsed();
         Ok(())
     }
 
-    fn place(&mut self, purpose: Purpose, offset: u64, length: u32, stored: bool) {
+    pub(super) fn place(&mut self, purpose: Purpose, offset: u64, length: u32, stored: bool) {
         let block = if stored { DataBlock::Stored(length) } else { DataBlock::Packed(length) };
         match purpose {
             Purpose::Block(number) => {
@@ -405,71 +351,5 @@ impl<'t, 'w> Emitter<'t, 'w> {
         debug_assert_eq!(block.0 as usize, self.placed.blocks.len());
         self.placed.blocks.push((at, size));
         Ok(())
-    }
-
-    fn write_run(&mut self, ticket: Ticket, entries: Vec<Cached<'t>>) -> Result<(), WriteError> {
-        let Done::Fetched { data, damaged } = self.pool.wait(ticket) else {
-            unreachable!("a worker answers what it was asked")
-        };
-        if damaged.is_some() {
-            return entries.into_iter().try_for_each(|entry| self.write_entry(entry));
-        }
-        let begun = Instant::now();
-        let at = self.output.position();
-        let places: Vec<Place> = entries.iter().map(|entry| entry.place).collect();
-        let session = self.session.expect("only a session gives places");
-        // A file system that cannot share says so by sharing nothing; whatever is not shared is written.
-        let shared = session.share(&places, self.output.file(), at).unwrap_or(0..0);
-        let (from, to) = (shared.start as usize, shared.end as usize);
-        self.output.put(&data[..from], at)?;
-        self.output.put(&data[to..], at + shared.end)?;
-        self.output.advance(data.len() as u64);
-        self.tally.shared += shared.end - shared.start;
-        self.writing += begun.elapsed();
-        let mut offset = at;
-        for entry in entries {
-            self.place(entry.purpose, offset, entry.place.length, entry.place.stored);
-            self.entries.push(cache::Entry::reused(entry.key, offset, &entry.place));
-            self.tally.done += entry.raw;
-            offset += u64::from(entry.place.length);
-        }
-        Ok(())
-    }
-
-    /// Writes one block of a run of which some are damaged.
-    fn write_entry(&mut self, entry: Cached<'t>) -> Result<(), WriteError> {
-        let session = self.session.expect("only a session gives places");
-        let mut data = Vec::new();
-        if session.read(&[entry.place], &mut data).is_ok() {
-            let offset = self.output.position();
-            self.append(&data)?;
-            self.tally.done += entry.raw;
-            self.place(entry.purpose, offset, entry.place.length, entry.place.stored);
-            self.entries.push(cache::Entry::reused(entry.key, offset, &entry.place));
-            return Ok(());
-        }
-        self.tally.damaged += 1;
-        self.tally.cached -= entry.raw;
-        self.tally.compressed += entry.raw;
-        let job = match entry.recovery {
-            Recovery::Metadata(raw) => Job::Metadata(raw),
-            Recovery::Content(members) if members.iter().any(|(piece, _)| piece.is_gone()) => {
-                return Err(WriteError::CacheChanged);
-            }
-            Recovery::Content(members) => {
-                Job::Pack(members.into_iter().map(|(piece, hash)| Part::Again { piece, hash }).collect())
-            }
-        };
-        let ticket = self.pool.submit(job, true);
-        let packed = self.packed(ticket)?;
-        self.write_packed(entry.purpose, Some(entry.key), &packed)?;
-        self.tally.done += entry.raw;
-        Ok(())
-    }
-}
-
-impl Cached<'_> {
-    fn weight(&self) -> u64 {
-        self.place.length.into()
     }
 }

@@ -5,8 +5,8 @@
 
 use super::{
     WriteError,
+    decide::FilePlace,
     emit::Emitter,
-    feed::FilePlace,
     metadata::{Metadata, blocks, listed},
     numbers::{Numbers, Owners, Xattrs, subdirectories},
 };
