@@ -15,6 +15,8 @@ use super::{Id, Kind, Node, archive};
 const NAME: usize = 256;
 const TARGET: usize = 65_535;
 const OWNERS: usize = 65_536;
+/// Every block of a file has an entry in a table, holes too: these are 512 MiB of entries with blocks of 128 KiB.
+const SIZE: u64 = 1 << 44;
 const NODES: usize = u32::MAX as usize - 1;
 const XATTR_NAME: usize = 255;
 const XATTR_VALUE: usize = 65_536;
@@ -89,6 +91,14 @@ pub enum TreeError {
         path: String,
         /// Bytes.
         length: usize,
+    },
+    /// A regular file is too large.
+    #[error("`{path}` has {size} bytes, which is more than the {SIZE} that are taken here: leave it out")]
+    Large {
+        /// Which.
+        path: String,
+        /// Bytes, holes too.
+        size: u64,
     },
     /// A device number.
     #[error("the device `{path}` is {major}:{minor}, squashfs holds up to {MAJOR}:{MINOR}: leave it out")]
@@ -206,14 +216,19 @@ impl TreeError {
     }
 }
 
-/// A path for people: all of it if it is short, both ends if not.
+/// A path for people: all of it if it is short, both ends if not, and nothing that moves a terminal's cursor.
 pub(super) fn readable(path: &[u8]) -> String {
     const SHOWN: usize = 200;
+    let text = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        let plain = |c: char| if c.is_control() { c.escape_default().collect() } else { String::from(c) };
+        if text.contains(char::is_control) { text.chars().map(plain).collect() } else { text.into_owned() }
+    };
     if path.len() <= SHOWN {
-        return String::from_utf8_lossy(path).into_owned();
+        text(path)
+    } else {
+        text(&path[..SHOWN / 2]) + "…" + &text(&path[path.len() - SHOWN / 2..])
     }
-    let (head, tail) = (&path[..SHOWN / 2], &path[path.len() - SHOWN / 2..]);
-    format!("{}…{}", String::from_utf8_lossy(head), String::from_utf8_lossy(tail))
 }
 
 /// Whether the format can hold a file, whatever its name.
@@ -224,6 +239,9 @@ pub(super) fn check(path: &[u8], node: &Node) -> Result<(), TreeError> {
     match node.kind {
         Kind::Symlink(ref target) if target.is_empty() || target.len() > TARGET => {
             return Err(TreeError::Target { path: readable(path), length: target.len() });
+        }
+        Kind::File(ref content) if content.size() > SIZE => {
+            return Err(TreeError::Large { path: readable(path), size: content.size() });
         }
         Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor }
             if major > MAJOR || minor > MINOR =>

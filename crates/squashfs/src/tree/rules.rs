@@ -87,7 +87,7 @@ impl Times {
         match self {
             Self::Keep => u32::try_from(mtime).map_err(|_| TreeError::Time { path: readable(path), mtime }),
             Self::Set(time) => Ok(time),
-            Self::AtMost(time) => Ok(mtime.clamp(0, time.into()) as u32),
+            Self::AtMost(time) => Ok(u32::try_from(mtime.max(0)).map_or(time, |mtime| mtime.min(time))),
         }
     }
 

@@ -26,6 +26,9 @@ use super::{Content, Id, Ident, Kind, Node, Rules, Tree, TreeError, Xattrs, limi
 /// Told how many files were found so far; `Break` stops the scan.
 type Watch<'a> = dyn FnMut(u64) -> ControlFlow<()> + 'a;
 
+/// Extended attributes by name.
+type Attributes = BTreeMap<Box<[u8]>, Box<[u8]>>;
+
 /// How many files are found between two looks at whether to stop.
 const PATIENCE: usize = 512;
 
@@ -120,7 +123,7 @@ impl<'a> Scan<'a> {
 
     /// The source is the root.
     fn root(&mut self, source: &Path) -> Result<(), TreeError> {
-        self.host = source.to_owned();
+        source.clone_into(&mut self.host);
         let stat = stat(source).map_err(|error| TreeError::read(source, error))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
             return Err(TreeError::read(source, Errno::NOTDIR));
@@ -141,8 +144,8 @@ impl<'a> Scan<'a> {
         if self.tree.names(Tree::ROOT).is_some_and(|names| names.contains_key(name.as_bytes())) {
             return Err(TreeError::Twice { name: name.to_string_lossy().into_owned() });
         }
-        self.host = source.to_owned();
-        self.inside = name.as_bytes().to_owned();
+        source.clone_into(&mut self.host);
+        name.as_bytes().clone_into(&mut self.inside);
         let c_name = CString::new(source.as_os_str().as_bytes())
             .map_err(|error| TreeError::read(source, io::Error::from(error)))?;
         let stat = statat(rustix::fs::CWD, &c_name, AtFlags::SYMLINK_NOFOLLOW)
@@ -246,7 +249,7 @@ impl<'a> Scan<'a> {
                 ident: Ident {
                     dev: stat.st_dev,
                     ino: stat.st_ino,
-                    size: stat.st_size as u64,
+                    size: stat.st_size.cast_unsigned(),
                     mtime: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
                     ctime: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
                 },
@@ -278,7 +281,7 @@ impl<'a> Scan<'a> {
         self.rules.apply(&self.inside, node, stat.st_mtime.into())
     }
 
-    fn xattrs(&mut self, path: Option<&Path>) -> Result<BTreeMap<Box<[u8]>, Box<[u8]>>, TreeError> {
+    fn xattrs(&mut self, path: Option<&Path>) -> Result<Attributes, TreeError> {
         let path = path.unwrap_or(&self.host);
         let mut xattrs = BTreeMap::new();
         let length = match llistxattr(path, &mut *self.names) {

@@ -4,13 +4,16 @@ use std::collections::{HashSet, btree_map};
 
 use super::{Content, Id, Kind, Tree};
 
+/// What is left of a directory.
+type Names<'a> = btree_map::Iter<'a, Box<[u8]>, Id>;
+
 /// Goes through every name of a tree: the root first, a directory before what is in it, names by their bytes.
 #[derive(Debug)]
 pub struct Walk<'a> {
     tree: &'a Tree,
     path: Vec<u8>,
     /// The directories that it is in: what is left of each, and the length of its path.
-    open: Vec<(btree_map::Iter<'a, Box<[u8]>, Id>, usize)>,
+    open: Vec<(Names<'a>, usize)>,
     begun: bool,
 }
 

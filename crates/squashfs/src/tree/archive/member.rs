@@ -148,7 +148,7 @@ impl<I: Input> Headers<I> {
                 b'L' => records.path = Some(text(self.extension(begin, size)?)),
                 b'K' => records.link = Some(text(self.extension(begin, size)?)),
                 b'x' | b'X' => {
-                    records.parse(&self.extension(begin, size)?).map_err(|what| damaged(begin, what))?
+                    records.parse(&self.extension(begin, size)?).map_err(|what| damaged(begin, what))?;
                 }
                 b'g' => {
                     let bytes = self.extension(begin, size)?;
@@ -258,7 +258,7 @@ impl<I: Input> Headers<I> {
         let holes = !matches!(sparse, sparse::Sparse::No);
         Ok(Header {
             size: if holes { real } else { stored },
-            mode: (raw.number(100..108, "a mode")? & 0o7777) as u16,
+            mode: (raw.number(100..108, "a mode")?.cast_unsigned() & 0o7777) as u16,
             uid: raw.owner(records.uid, 108..116)?,
             gid: raw.owner(records.gid, 116..124)?,
             mtime: records.mtime.map_or_else(|| raw.number(136..148, "a time"), Ok)?,

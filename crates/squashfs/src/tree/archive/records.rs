@@ -89,8 +89,11 @@ impl Records {
 
     /// What of it a tree cannot hold.
     pub(super) fn lost(&self, path: &[u8]) -> Vec<String> {
-        let lost = format!("`{}` loses its access control list, which squashfs cannot hold", readable(path));
-        if self.acls { vec![lost] } else { Vec::new() }
+        // GNU tar says it twice.
+        let also = self.xattrs.iter().any(|(name, _)| name.starts_with(b"system.posix_acl_"));
+        let lost =
+            || format!("`{}` loses its access control list, which squashfs cannot hold", readable(path));
+        if self.acls && !also { vec![lost()] } else { Vec::new() }
     }
 
     /// Where its holes are.
