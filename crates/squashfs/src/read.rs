@@ -10,10 +10,12 @@ mod blocks;
 mod cursor;
 mod entry;
 mod error;
+mod extract;
 mod file;
 mod source;
 mod tables;
 mod unpack;
+mod verify;
 
 use std::{
     collections::BTreeMap,
@@ -26,8 +28,10 @@ use std::{
 
 pub use entry::{Entries, Entry, Stat, What};
 pub use error::ReadError;
+pub use extract::{Extract, ExtractError, Extracted, Limits, Progress, Skipped};
 pub use file::{Chunk, FileReader};
 pub use unpack::UnpackError;
+pub use verify::{Checked, Fault, Place, Problem, Verified, Verify};
 
 use crate::{
     BlockSize,

@@ -8,9 +8,10 @@ use std::{
     io::{Read, Seek, SeekFrom},
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use super::{Chunk, Entry, Image, What};
+use super::{Chunk, Entry, Extract, ExtractError, Image, Limits, Progress, Verify, What};
 use made::{COMPRESSORS, Made, list_xattrs, odd_tree};
 
 /// Every file of the tree, from its root.
@@ -164,4 +165,126 @@ fn an_image_can_be_a_part_of_a_disk() {
     assert_eq!(image.entries().count(), host_files(tree.path()).len());
     let short = Image::at(fs::File::open(&disk).unwrap(), 777, 5000).unwrap_err().to_string();
     assert!(short.contains("the image has 5000 bytes"), "{short}");
+}
+
+#[test]
+fn what_mksquashfs_wrote_is_sound() {
+    let tree = odd_tree();
+    for compressor in COMPRESSORS {
+        for options in
+            [&["-b", "4K"][..], &["-always-use-fragments"], &["-b", "1M", "-no-fragments", "-no-exports"]]
+        {
+            let made = Made::new(tree.path(), &[&["-comp", compressor], options].concat());
+            let verified = made.open().verify(&Verify::default());
+            assert!(verified.is_sound(), "{compressor} {options:?}: {:#?}", verified.problems);
+            assert_eq!(verified.checked.inodes, u64::from(made.open().facts().inodes));
+            assert_eq!(verified.checked.names + 1, host_files(tree.path()).len() as u64);
+        }
+    }
+    let plain = Made::new(tree.path(), &["-noI", "-noD", "-noF", "-noX", "-noId", "-nopad"]);
+    let verified = plain.open().verify(&Verify::default());
+    assert!(verified.is_sound(), "{:#?}", verified.problems);
+}
+
+#[test]
+fn an_extracted_tree_is_what_was_put_in() {
+    let tree = odd_tree();
+    let image = Made::new(tree.path(), &[]).open();
+    let dir = tempfile::tempdir().unwrap();
+    let dest = dir.path().join("root");
+    let seen = AtomicU64::new(0);
+    let progress = |it: Progress| {
+        seen.fetch_max(it.bytes, Ordering::Relaxed);
+    };
+    let done = image.extract(&dest, &Extract { progress: Some(&progress), ..Extract::default() }).unwrap();
+    assert_eq!(done.skipped, []);
+    assert_eq!(done.bytes, seen.into_inner());
+    let (before, after) = (host_files(tree.path()), host_files(&dest));
+    assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
+    for (path, expected) in &before {
+        let found = &after[path];
+        let stat = |it: &fs::Metadata| (it.mode(), it.uid(), it.gid(), it.mtime(), it.nlink());
+        assert_eq!(stat(found), stat(expected), "{path:?}");
+        assert_eq!(list_xattrs(&dest.join(path)), list_xattrs(&tree.path().join(path)), "{path:?}");
+        if found.is_file() {
+            assert!(
+                fs::read(dest.join(path)).unwrap() == fs::read(tree.path().join(path)).unwrap(),
+                "{path:?}"
+            );
+        } else if found.is_symlink() {
+            assert_eq!(
+                fs::read_link(dest.join(path)).unwrap(),
+                fs::read_link(tree.path().join(path)).unwrap()
+            );
+        }
+    }
+    assert!(after[Path::new("sparse")].blocks() * 512 < 200_000, "{}", after[Path::new("sparse")].blocks());
+    assert_eq!(after[Path::new("noise")].ino(), after[Path::new("deep/er/noise-too")].ino());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn devices_are_made_by_root_and_named_for_others() {
+    let tree = tempfile::tempdir().unwrap();
+    let image =
+        Made::new(tree.path(), &["-p", "null c 666 0 0 1 3", "-p", "disk b 600 0 0 259 70000"]).open();
+    let whats: Vec<What> = image.entries().map(|entry| entry.unwrap().stat().what.clone()).collect();
+    let disk = What::BlockDevice { major: 259, minor: 70000 };
+    assert_eq!(whats, [What::Directory, disk, What::CharDevice { major: 1, minor: 3 }]);
+    let dest = tree.path().join("out");
+    let done = image.extract(&dest, &Extract { owners: false, ..Extract::default() }).unwrap();
+    assert_eq!(done.special + done.skipped.len() as u64, 2);
+    if let [skipped, ..] = &done.skipped[..] {
+        let text = skipped.to_string();
+        assert!(text.starts_with("`disk`: the block device is left out: "), "{text}");
+    } else {
+        let data = fs::symlink_metadata(dest.join("disk")).unwrap();
+        assert_eq!(data.rdev(), rustix::fs::makedev(259, 70000));
+        assert_eq!(data.mode() & 0o7777, 0o600);
+    }
+}
+
+#[test]
+fn what_is_there_already_is_left_alone() {
+    let tree = tempfile::tempdir().unwrap();
+    let image = Made::new(tree.path(), &[]).open();
+    let dest = tree.path().join("taken");
+    fs::create_dir(&dest).unwrap();
+    image.extract(&dest, &Extract::default()).unwrap();
+    fs::write(dest.join("mine"), "").unwrap();
+    let error = image.extract(&dest, &Extract::default()).unwrap_err().to_string();
+    assert!(error.ends_with("is there and is not an empty directory: name one that is not there"), "{error}");
+    std::os::unix::fs::symlink("taken", tree.path().join("link")).unwrap();
+    assert!(matches!(
+        image.extract(tree.path().join("link"), &Extract::default()),
+        Err(ExtractError::Exists { .. })
+    ));
+    assert!(dest.join("mine").exists());
+}
+
+#[test]
+fn limits_end_an_extraction_and_nothing_is_left_of_it() {
+    let tree = odd_tree();
+    let image = Made::new(tree.path(), &[]).open();
+    let dir = tempfile::tempdir().unwrap();
+    let refused = |limits: Limits| {
+        let error =
+            image.extract(dir.path().join("out"), &Extract { limits, ..Extract::default() }).unwrap_err();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        error.to_string()
+    };
+    let all = [
+        refused(Limits { bytes: 1_000_000, ..Limits::default() }),
+        refused(Limits { entries: 100, ..Limits::default() }),
+        refused(Limits { depth: 3, ..Limits::default() }),
+    ];
+    insta::assert_snapshot!(all.join("\n"), @"
+    the files have more than 1000000 bytes together: raise the limit if that can be
+    there are more than 100 names: raise the limit if that can be
+    `deep/er/and/deep`: there are more than 3 directories in each other
+    ");
+    let cancel = AtomicBool::new(true);
+    let options = Extract { cancel: Some(&cancel), ..Extract::default() };
+    assert!(matches!(image.extract(dir.path().join("out"), &options), Err(ExtractError::Cancelled)));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
