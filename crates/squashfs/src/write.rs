@@ -363,3 +363,6 @@ fn common_directory(tree: &Tree) -> PathBuf {
     }
     common.unwrap_or(Path::new("")).to_owned()
 }
+
+#[cfg(test)]
+mod tests;

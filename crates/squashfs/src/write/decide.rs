@@ -284,6 +284,7 @@ impl<'t, 'w> Decider<'t, 'w> {
         }
         let number = self.fragments;
         self.fragments += 1;
+        self.layout.gap();
         let (members, parts) = fragment.close();
         self.emitter.fragment(number, members, parts)
     }

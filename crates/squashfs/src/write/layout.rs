@@ -4,7 +4,7 @@
 //! an earlier file, or of its beginning, or of any run in the image, needs none of its own. Ends in fragments are
 //! shared one by one. Equality is that of 32-byte hashes of the whole content.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 use crate::cache::{HOLE, Hash};
 
@@ -33,6 +33,8 @@ pub(super) struct Layout {
     latest: HashMap<Hash, Block>,
     /// For each block, the one before it with the same content.
     earlier: Vec<Option<Block>>,
+    /// Blocks that do not lie behind the one before them, for a fragment is between: ascending.
+    gaps: Vec<Block>,
     tails: HashMap<(Hash, u32), Tail>,
 }
 
@@ -56,6 +58,20 @@ impl Layout {
         block
     }
 
+    /// Says that something else comes behind the blocks so far.
+    pub(super) fn gap(&mut self) {
+        let next = Block(self.blocks.len() as u32);
+        if self.gaps.last() != Some(&next) {
+            self.gaps.push(next);
+        }
+    }
+
+    /// Whether blocks lie one behind the other.
+    fn adjoin(&self, blocks: Range<usize>) -> bool {
+        let next = self.gaps.partition_point(|gap| gap.0 as usize <= blocks.start);
+        self.gaps.get(next).is_none_or(|gap| gap.0 as usize >= blocks.end)
+    }
+
     /// A run of blocks with just these contents; holes take no place.
     pub(super) fn run(&self, hashes: &[Hash]) -> Option<Block> {
         let mut solid = hashes.iter().filter(|hash| **hash != HOLE);
@@ -65,10 +81,9 @@ impl Layout {
         for _ in 0..MOST_TRIED {
             let block = candidate?;
             let behind = block.0 as usize + 1;
-            if self
-                .blocks
-                .get(behind..behind + rest.len())
-                .is_some_and(|run| run.iter().eq(rest.iter().copied()))
+            let run = self.blocks.get(behind..behind + rest.len());
+            if run.is_some_and(|run| run.iter().eq(rest.iter().copied()))
+                && self.adjoin(behind - 1..behind + rest.len())
             {
                 return Some(block);
             }
@@ -147,6 +162,23 @@ mod tests {
         assert_eq!(run(&layout, &[1, 2]), Some(3));
         assert_eq!(run(&layout, &[2, 4, 1]), None);
         assert_eq!(run(&layout, &[5]), None);
+    }
+
+    #[test]
+    fn a_run_does_not_go_over_a_fragment() {
+        let mut layout = layout(&[1, 2]);
+        layout.gap();
+        layout.gap();
+        layout.append(hash(3));
+        layout.append(hash(4));
+        layout.gap();
+        assert_eq!(run(&layout, &[1, 2]), Some(0));
+        assert_eq!(run(&layout, &[2, 3]), None);
+        assert_eq!(run(&layout, &[3, 4]), Some(2));
+        layout.append(hash(2));
+        layout.append(hash(3));
+        assert_eq!(run(&layout, &[2, 3]), Some(4));
+        assert_eq!(run(&layout, &[4, 2]), None);
     }
 
     #[test]
