@@ -16,30 +16,48 @@ pub(super) struct Tuning {
     strategy: Strategy,
     search_log: u32,
     target_length: u32,
+    /// Where blocks are so large that a table of every position is worth its memory: logarithms of chain and hash.
+    tables: Option<(u32, u32)>,
 }
 
 impl Tuning {
-    /// Found by measurement over real trees: see the decision on the default.
+    /// Found by measurement over real trees: see the decision on the default. The other levels are as good as they are.
     const fn of(level: u8, block_size: BlockSize) -> Option<Self> {
         match (level, block_size.log()) {
-            (15, ..=17) => Some(Self { strategy: Strategy::ZSTD_btultra, search_log: 3, target_length: 24 }),
+            (15, ..=18) => Some(Self {
+                strategy: Strategy::ZSTD_btultra,
+                search_log: 3,
+                target_length: 20,
+                tables: None,
+            }),
+            (15, log) => Some(Self {
+                strategy: Strategy::ZSTD_btlazy2,
+                search_log: 4,
+                target_length: 16,
+                tables: Some((log as u32 - 1, 18)),
+            }),
             _ => None,
         }
     }
 
-    fn parameters(self) -> [CParameter; 3] {
+    fn parameters(self) -> impl Iterator<Item = CParameter> {
+        let tables =
+            self.tables.map(|(chain, hash)| [CParameter::ChainLog(chain), CParameter::HashLog(hash)]);
         [
             CParameter::Strategy(self.strategy),
             CParameter::SearchLog(self.search_log),
             CParameter::TargetLength(self.target_length),
         ]
+        .into_iter()
+        .chain(tables.into_iter().flatten())
     }
 }
 
 impl fmt::Display for Tuning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { strategy, search_log, target_length } = self;
-        write!(f, "{strategy:?} searchLog {search_log} targetLength {target_length}")
+        let Self { strategy, search_log, target_length, tables } = self;
+        write!(f, "{strategy:?} searchLog {search_log} targetLength {target_length}")?;
+        tables.map_or(Ok(()), |(chain, hash)| write!(f, " chainLog {chain} hashLog {hash}"))
     }
 }
 
