@@ -157,7 +157,7 @@ mod tests {
         let panic = catch_unwind(|| {
             std::thread::scope(|scope| {
                 let mut pool = Pool::start(scope, NonZeroUsize::MIN, || {
-                    Ok::<_, ()>(|_: ()| -> () { panic!("as asked") })
+                    Ok::<_, ()>(|(): ()| -> () { panic!("as asked") })
                 })
                 .unwrap();
                 let ticket = pool.submit((), false);

@@ -249,7 +249,7 @@ fn settle(dir: &TempDir) {
         fs::metadata(&probe).unwrap().modified().unwrap()
     };
     let begun = now();
-    while now().duration_since(begun).unwrap() < std::time::Duration::from_millis(60) {
+    while now().duration_since(begun).unwrap() < Duration::from_millis(60) {
         std::thread::yield_now();
     }
 }
