@@ -52,6 +52,8 @@ pub(crate) const PACKAGES: &[Package] = &[
     package("mtools", Program("mcopy"), "reading files out of FAT", Tests),
     package("e2fsprogs", Program("e2fsck"), "a second opinion on ext4", Tests),
     package("xfsprogs", Program("mkfs.xfs"), "sharing blocks with the files a disk is made of", Tests),
+    package("squashfs-tools-ng", Program("gensquashfs"), "a second opinion on squashfs", Tests),
+    package("g++", Program("g++"), "libFuzzer, for `cargo xtask fuzz`", Tests),
     package("cpio", Program("cpio"), "a second opinion on initramfs archives", Tests),
     package("xz-utils", Program("xz"), "a second opinion on .xz", Tests),
     package("zstd", Program("zstd"), "a second opinion on .zst", Tests),

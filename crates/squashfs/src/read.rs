@@ -36,7 +36,7 @@ pub use verify::{Checked, Fault, Place, Problem, Verified, Verify};
 use crate::{
     BlockSize,
     format::{
-        Bytes, InodeRef,
+        InodeRef,
         block::{METADATA, MetadataHeader},
         directory::{Listed, Listing},
         inode::{Body, Directory, Inode, Type},
@@ -79,6 +79,9 @@ pub struct Image {
     tables: Tables,
     facts: Facts,
 }
+
+/// Extended attributes by their full names, such as `security.capability`.
+pub type Attributes = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
 /// What an image says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,7 +196,7 @@ impl Image {
     }
 
     /// The extended attributes of a file, by full name.
-    pub fn xattrs(&self, entry: &Entry) -> Result<BTreeMap<Box<[u8]>, Box<[u8]>>, ReadError> {
+    pub fn xattrs(&self, entry: &Entry) -> Result<Attributes, ReadError> {
         match entry.xattrs {
             None => Ok(BTreeMap::new()),
             Some(index) => self.xattr_set(index).map_err(|error| error.at(entry.path())),
@@ -249,7 +252,20 @@ impl Image {
         })
     }
 
-    fn xattr_set(&self, index: u32) -> Result<BTreeMap<Box<[u8]>, Box<[u8]>>, ReadError> {
+    /// A set of extended attributes, and where the keys and values of all of them are.
+    fn xattr_id(&self, index: u32) -> Result<(XattrId, u64, u64), ReadError> {
+        let Some((start, sets)) = self.tables.xattrs else {
+            return Err(ReadError::Index {
+                what: "set of extended attributes",
+                index: index.into(),
+                count: 0,
+            });
+        };
+        let id = XattrId::decode(&mut sets.at(&self.blocks, index.into())?)?;
+        Ok((id, start, sets.start(&self.blocks.source)?))
+    }
+
+    fn xattr_set(&self, index: u32) -> Result<Attributes, ReadError> {
         let Some((start, sets)) = self.tables.xattrs else {
             return Err(ReadError::Index {
                 what: "set of extended attributes",

@@ -167,7 +167,7 @@ impl Listing {
         }
         let number = run.base.wrapping_add_signed(delta.into());
         self.run = (run.count > 1).then(|| Header { count: run.count - 1, ..run });
-        self.last = name.clone();
+        self.last.clone_from(&name);
         let inode = InodeRef { block: run.block.into(), offset };
         Ok(Some(Listed { inode, number, kind, name, header: place }))
     }

@@ -164,7 +164,7 @@ proptest! {
             let block = block as u32;
             bytes.extend_from_slice(&Header { count: names.len() as u32, block, base: 100 }.encode());
             for (n, name) in names.iter().enumerate() {
-                Entry { offset: n as u16, delta: -(n as i16), kind: Type::Fifo, name }.encode(&mut bytes);
+                Entry { offset: n as u16, delta: -i16::try_from(n).unwrap(), kind: Type::Fifo, name }.encode(&mut bytes);
                 expected.push(Listed {
                     inode: InodeRef { block: block.into(), offset: n as u16 },
                     number: 100 - n as u32,

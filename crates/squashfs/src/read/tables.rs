@@ -12,6 +12,8 @@ use crate::format::{
 /// A table whose entries are all of one size: blocks of them, and a list of where those blocks are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lookup {
+    /// What its entries are called.
+    pub(crate) table: &'static str,
     /// What an entry is called.
     pub(crate) what: &'static str,
     /// Where the list is.
@@ -35,7 +37,7 @@ impl Lookup {
 
     /// Where the blocks begin; where the list does if there are none.
     pub(crate) fn start(self, source: &Source) -> Result<u64, ReadError> {
-        if self.count == 0 { Ok(self.list) } else { source.u64(self.what, self.list) }
+        if self.count == 0 { Ok(self.list) } else { source.u64(self.table, self.list) }
     }
 
     /// From the entry of that number on.
@@ -44,7 +46,7 @@ impl Lookup {
             return Err(ReadError::Index { what: self.what, index, count: self.count });
         }
         let at = index * self.entry;
-        let block = blocks.source.u64(self.what, self.list + at / METADATA as u64 * 8)?;
+        let block = blocks.source.u64(self.table, self.list + at / METADATA as u64 * 8)?;
         let place = InodeRef { block: 0, offset: (at % METADATA as u64) as u16 };
         Ok(Cursor::new(blocks, block, self.list, place))
     }
@@ -69,12 +71,20 @@ pub(crate) struct Tables {
 impl Tables {
     pub(crate) fn read(blocks: &Blocks, superblock: &Superblock) -> Result<Self, ReadError> {
         let source = &blocks.source;
-        let lookup = |what, list, count: u32, entry| Lookup { what, list, count: count.into(), entry };
-        let ids = lookup("owner", superblock.id_table, superblock.ids.into(), 4);
+        let lookup =
+            |table, what, list, count: u32, entry| Lookup { table, what, list, count: count.into(), entry };
+        let ids = lookup("owners", "owner", superblock.id_table, superblock.ids.into(), 4);
         let list = if superblock.fragments == 0 { 0 } else { superblock.fragment_table };
-        let fragments = lookup("fragment", list, superblock.fragments, Fragment::LEN as u64);
-        let export = (superblock.export_table != ABSENT)
-            .then(|| lookup("reference to inode", superblock.export_table, superblock.inodes, 8));
+        let fragments = lookup("fragments", "fragment", list, superblock.fragments, Fragment::LEN as u64);
+        let export = (superblock.export_table != ABSENT).then(|| {
+            lookup(
+                "references to inodes",
+                "reference to inode",
+                superblock.export_table,
+                superblock.inodes,
+                8,
+            )
+        });
         let mut end = superblock.bytes_used;
         let mut xattrs = None;
         if superblock.xattr_table != ABSENT {
@@ -82,7 +92,13 @@ impl Tables {
             source.fill("the table of extended attributes", superblock.xattr_table, &mut header)?;
             let header = XattrTable::decode(&mut &header[..])?;
             let list = superblock.xattr_table + XattrTable::LEN as u64;
-            let sets = lookup("set of extended attributes", list, header.ids, XattrId::LEN as u64);
+            let sets = lookup(
+                "sets of extended attributes",
+                "set of extended attributes",
+                list,
+                header.ids,
+                XattrId::LEN as u64,
+            );
             fits(sets, end)?;
             end = before("the extended attributes", header.start, superblock.xattr_table)?;
             xattrs = Some((header.start, sets));
@@ -90,7 +106,7 @@ impl Tables {
         for table in [Some(ids), export, Some(fragments)].into_iter().flatten() {
             if table.count > 0 {
                 fits(table, end)?;
-                end = before(table.what, table.start(source)?, table.list)?;
+                end = before(table.table, table.start(source)?, table.list)?;
             }
         }
         if superblock.directory_table > end {
@@ -115,7 +131,7 @@ impl Tables {
 
 /// The list of a table ends before what follows it.
 fn fits(table: Lookup, end: u64) -> Result<(), ReadError> {
-    before(table.what, table.list_end(), end.saturating_add(1)).map(|_| ())
+    before(table.table, table.list_end(), end.saturating_add(1)).map(|_| ())
 }
 
 fn before(what: &'static str, at: u64, end: u64) -> Result<u64, ReadError> {

@@ -1,6 +1,8 @@
 //! What `mksquashfs` writes of odd trees, read and compared with what was put in; then the same under damage.
 
+mod damage;
 mod made;
+mod others;
 
 use std::{
     collections::BTreeMap,

@@ -127,13 +127,9 @@ impl Image {
             unpacked: AtomicU64::new(0),
             files: AtomicU64::new(0),
         };
-        let mut out = match run.all() {
-            Ok(()) => run.out.into_inner().unwrap_or_else(PoisonError::into_inner),
-            Err(Ended) => {
-                let out = run.out.into_inner().unwrap_or_else(PoisonError::into_inner);
-                Verified { complete: false, ..out }
-            }
-        };
+        let ended = run.all().is_err();
+        let mut out = run.out.into_inner().unwrap_or_else(PoisonError::into_inner);
+        out.complete &= !ended;
         self.name_problems(&mut out.problems);
         out
     }

@@ -92,39 +92,43 @@ impl<'a> Target<'a> {
 
     pub(super) fn owner(&self, uid: u32, gid: u32) -> io::Result<()> {
         let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-        Ok(match self {
+        match self {
             Self::Open(fd) => rfs::fchown(fd, uid, gid)?,
             Self::Name(parent, name) => rfs::chownat(parent, *name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?,
-        })
+        }
+        Ok(())
     }
 
     /// Not for a link, which has no mode.
     pub(super) fn mode(&self, mode: u16) -> io::Result<()> {
         let mode = Mode::from_raw_mode(mode.into());
-        Ok(match self {
+        match self {
             Self::Open(fd) => rfs::fchmod(fd, mode)?,
             // What has this name was made here a moment ago, and is not a link.
             Self::Name(parent, name) => rfs::chmodat(parent, *name, mode, AtFlags::empty())?,
-        })
+        }
+        Ok(())
     }
 
     pub(super) fn time(&self, mtime: u32) -> io::Result<()> {
         let time = Timespec { tv_sec: mtime.into(), tv_nsec: 0 };
         let times = Timestamps { last_access: time, last_modification: time };
-        Ok(match self {
+        match self {
             Self::Open(fd) => rfs::futimens(fd, &times)?,
             Self::Name(parent, name) => rfs::utimensat(parent, *name, &times, AtFlags::SYMLINK_NOFOLLOW)?,
-        })
+        }
+        Ok(())
     }
 
     pub(super) fn xattr(&self, name: &OsStr, value: &[u8]) -> io::Result<()> {
-        Ok(match self {
+        match self {
             Self::Open(fd) => rfs::fsetxattr(fd, name, value, XattrFlags::empty())?,
             // There is no call with a directory and a name.
             Self::Name(parent, file) => {
                 let path = Path::new("/proc/self/fd").join(parent.as_raw_fd().to_string()).join(file);
                 rfs::lsetxattr(&path, name, value, XattrFlags::empty())?;
             }
-        })
+        }
+        Ok(())
     }
 }

@@ -72,10 +72,11 @@ pub(super) fn run(
         drop(sender);
         result
     });
-    // The walk ends because a thread has failed, and that is what went wrong.
-    match lock(&shared.failed).take() {
+    // One that fails makes the others end as if they were cancelled, and is the one to be told.
+    let errors = walked.err().into_iter().chain(lock(&shared.failed).take());
+    match errors.min_by_key(|error| matches!(error, ExtractError::Cancelled)) {
         Some(error) => Err(error),
-        None => walked,
+        None => Ok(()),
     }
 }
 
@@ -115,7 +116,7 @@ impl<'a> Shared<'a> {
         self.tell();
     }
 
-    pub(super) fn skip(&self, path: &Path, what: impl Into<String>, reason: impl ToString) {
+    pub(super) fn skip(&self, path: &Path, what: impl Into<String>, reason: &(impl ToString + ?Sized)) {
         let mut done = lock(&self.done);
         if done.skipped.len() < SKIPPED_NAMED {
             done.skipped.push(Skipped { path: path.into(), what: what.into(), reason: reason.to_string() });
@@ -148,7 +149,11 @@ impl<'a> Shared<'a> {
                 continue;
             }
             if let Err(error) = self.make(&job) {
-                lock(&self.failed).get_or_insert(error);
+                let mut failed = lock(&self.failed);
+                if failed.as_ref().is_none_or(|before| matches!(before, ExtractError::Cancelled)) {
+                    *failed = Some(error);
+                }
+                drop(failed);
                 self.stop.store(true, Ordering::Relaxed);
             }
         }
@@ -191,7 +196,7 @@ impl<'a> Shared<'a> {
                 self.count(|done| done.special += 1);
             }
             Err(error) if is_refused(&error) => {
-                self.skip(entry.path(), kind, error);
+                self.skip(entry.path(), kind, &error);
                 lock(&self.without).insert(entry.path().to_owned());
             }
             Err(error) => return Err(failed(error)),
@@ -249,7 +254,7 @@ impl Shared<'_> {
                     Ok(()) => {}
                     Err(error) if is_refused(&error) => {
                         let what = format!("the extended attribute `{}`", name.escape_ascii());
-                        self.skip(entry.path(), what, error);
+                        self.skip(entry.path(), what, &error);
                     }
                     Err(error) => return Err(failed(error)),
                 }

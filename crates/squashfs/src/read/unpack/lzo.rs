@@ -26,7 +26,7 @@ pub(super) fn unpack(packed: &[u8], out: &mut [u8]) -> Result<usize, Error> {
         let op = usize::from(it.byte()?);
         let (distance, count, trailing) = match op {
             0..16 if literals == 0 => {
-                let count = if op == 0 { it.long(15)? } else { op } + 3;
+                let count = it.count(op, 15)? + 3;
                 it.literals(count)?;
                 literals = 4;
                 continue;
@@ -37,7 +37,7 @@ pub(super) fn unpack(packed: &[u8], out: &mut [u8]) -> Result<usize, Error> {
                 (high + (op >> 2) + base, count, op & 3)
             }
             16..32 => {
-                let count = if op & 7 == 0 { it.long(7)? } else { op & 7 } + 2;
+                let count = it.count(op, 7)? + 2;
                 let word = it.word()?;
                 let distance = ((op & 8) << 11) + (word >> 2);
                 if distance == 0 {
@@ -47,7 +47,7 @@ pub(super) fn unpack(packed: &[u8], out: &mut [u8]) -> Result<usize, Error> {
                 (distance + 16384, count, word & 3)
             }
             32..64 => {
-                let count = if op & 31 == 0 { it.long(31)? } else { op & 31 } + 2;
+                let count = it.count(op, 31)? + 2;
                 let word = it.word()?;
                 ((word >> 2) + 1, count, word & 3)
             }
@@ -79,11 +79,15 @@ impl Block<'_> {
         Ok(usize::from(self.byte()?) | usize::from(self.byte()?) << 8)
     }
 
-    /// A length that its instruction has no room for: zeros count 255 each, and the byte that ends them counts itself.
-    fn long(&mut self, base: usize) -> Result<usize, Error> {
+    /// The length in those bits of an instruction. 0 is one that they have no room for: then zeros follow that count 255
+    /// each, and the byte that ends them counts itself.
+    fn count(&mut self, op: usize, bits: usize) -> Result<usize, Error> {
+        if op & bits != 0 {
+            return Ok(op & bits);
+        }
         let zeros = self.packed.iter().take_while(|byte| **byte == 0).count();
         self.packed = &self.packed[zeros..];
-        Ok(base + zeros * 255 + usize::from(self.byte()?))
+        Ok(bits + zeros * 255 + usize::from(self.byte()?))
     }
 
     fn literals(&mut self, count: usize) -> Result<(), Error> {

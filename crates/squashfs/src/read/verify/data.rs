@@ -30,6 +30,8 @@ struct Job {
     expected: Option<usize>,
 }
 
+/// Sends blocks to those who unpack.
+type Feed<'f> = dyn FnMut(&dyn Fn(Job)) -> Result<(), Ended> + 'f;
 /// Blocks that are known, by where they are: their words and the bytes that must come out.
 type Seen = HashMap<u64, (DataBlock, usize)>;
 
@@ -129,7 +131,7 @@ impl Run<'_> {
     /// A writer can leave it at 0. One that counts may not say that the file is nothing but holes.
     fn check_sparse(&self, number: u32, file: &File, found: u64) {
         let said = file.sparse;
-        if said != 0 && said != found && !(said + 1 == file.size && found >= said) {
+        if said != 0 && said != found && !(said.checked_add(1) == Some(file.size) && found >= said) {
             let what = "the number of bytes in holes";
             self.problem(Place::inode(number), Fault::Disagrees { what, said, found });
         }
@@ -158,11 +160,7 @@ impl Run<'_> {
     }
 
     /// Runs `feed` on this thread, and what it sends on others; `done` is told what came out.
-    fn unpack(
-        &self,
-        feed: &mut dyn FnMut(&dyn Fn(Job)) -> Result<(), Ended>,
-        done: &(dyn Fn(&Job, usize) + Sync),
-    ) -> Result<(), Ended> {
+    fn unpack(&self, feed: &mut Feed<'_>, done: &(dyn Fn(&Job, usize) + Sync)) -> Result<(), Ended> {
         let threads = self.options.threads.or_else(|| thread::available_parallelism().ok());
         let (sender, receiver) = mpsc::sync_channel(WAITING);
         let receiver = Mutex::new(receiver);
@@ -185,17 +183,16 @@ impl Run<'_> {
             let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(job) = job else { return };
             let limit = job.expected.unwrap_or(self.image.superblock.block_size.get() as usize);
-            match self.image.blocks.data(job.at, job.block, limit, &mut packed, &mut out) {
-                Err(error) => self.problem(job.place, error),
-                Ok(()) => {
-                    let (at, found) = (job.at, out.len());
-                    if let Some(expected) = job.expected.filter(|expected| *expected != found) {
-                        self.problem(job.place.clone(), ReadError::BlockLen { at, found, expected });
-                    }
-                    self.count(|checked| checked.bytes += found as u64);
-                    done(&job, found);
-                }
+            if let Err(error) = self.image.blocks.data(job.at, job.block, limit, &mut packed, &mut out) {
+                self.problem(job.place, error);
+                continue;
             }
+            let (at, found) = (job.at, out.len());
+            if let Some(expected) = job.expected.filter(|expected| *expected != found) {
+                self.problem(job.place.clone(), ReadError::BlockLen { at, found, expected });
+            }
+            self.count(|checked| checked.bytes += found as u64);
+            done(&job, found);
         }
     }
 }

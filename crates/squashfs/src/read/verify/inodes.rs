@@ -1,5 +1,7 @@
 //! The inode table from its beginning to its end, whoever refers to it.
 
+use std::collections::btree_map::Entry;
+
 use super::{Ended, Fault, Inodes, Known, Place, Run};
 use crate::{
     format::{
@@ -72,10 +74,9 @@ impl Run<'_> {
             self.problem(here(), missing("set of extended attributes", index, sets));
         }
         let known = Known { place, kind: inode.kind(), links: inode.links, names: 0 };
-        if inodes.contains_key(&number) {
-            self.problem(here(), Fault::Rule("another inode has the same number"));
-        } else {
-            inodes.insert(number, known);
+        match inodes.entry(number) {
+            Entry::Vacant(place) => _ = place.insert(known),
+            Entry::Occupied(_) => self.problem(here(), Fault::Rule("another inode has the same number")),
         }
     }
 }

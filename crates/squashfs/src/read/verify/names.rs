@@ -42,7 +42,7 @@ impl Run<'_> {
             match known.kind {
                 _ if known.names == 0 => self.problem(here, Fault::Rule("it has no name")),
                 Type::Directory if known.names > 1 => {
-                    self.problem(here, Fault::Rule("the directory has two names"))
+                    self.problem(here, Fault::Rule("the directory has two names"));
                 }
                 Type::Directory if !entered.contains(number) => {
                     self.problem(here, Fault::Rule("the directory cannot be reached from the root"));

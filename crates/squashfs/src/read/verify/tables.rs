@@ -41,18 +41,18 @@ impl Run<'_> {
     }
 
     fn start(&self, table: Lookup, source: &Source) -> Option<u64> {
-        self.readable(|| Place::Table { name: table.what, at: table.list }, table.start(source))
+        self.readable(|| Place::Table { name: table.table, at: table.list }, table.start(source))
     }
 
     /// The blocks of a table whose entries are of one size, which end at `blocks_end`, and its list, which ends at `end`.
     fn lookup(&self, table: Lookup, blocks_end: u64, end: u64) -> Result<(), Ended> {
-        let place = || Place::Table { name: table.what, at: table.list };
+        let place = || Place::Table { name: table.table, at: table.list };
         if table.list_end() != end {
             let (said, found) = (end, table.list_end());
             self.problem(place(), Fault::Disagrees { what: "the end of its list", said, found });
         }
         match self.start(table, &self.image.blocks.source) {
-            Some(start) => self.chain(table.what, start, blocks_end, Some(table)),
+            Some(start) => self.chain(table.table, start, blocks_end, Some(table)),
             None => Ok(()),
         }
     }
@@ -116,7 +116,7 @@ impl Run<'_> {
     /// Whether the export table leads to the same inodes as the inode table.
     pub(super) fn export(&self, inodes: &Inodes) -> Result<(), Ended> {
         let Some(table) = self.image.tables.export else { return Ok(()) };
-        let place = Place::Table { name: table.what, at: table.list };
+        let place = Place::Table { name: table.table, at: table.list };
         let Some(mut cursor) = self.readable(|| place.clone(), table.at(&self.image.blocks, 0)) else {
             return Ok(());
         };
@@ -146,7 +146,11 @@ impl Run<'_> {
     pub(super) fn xattr_sets(&self) -> Result<(), Ended> {
         let Some((_, sets)) = self.image.tables.xattrs else { return Ok(()) };
         for index in 0..sets.count as u32 {
-            let place = || Place::Table { name: sets.what, at: sets.list };
+            let place = || Place::Table { name: sets.table, at: sets.list };
+            // Where one record ends too early, the others are not either.
+            if self.readable(place, self.image.xattr_id(index)).is_none() {
+                return Ok(());
+            }
             let Some(set) = self.readable(place, self.image.xattr_set(index)) else { continue };
             let bytes: usize = set.iter().map(|(name, value)| name.len() + value.len()).sum();
             self.spend(bytes as u64 + sets.entry)?;

@@ -1,0 +1,46 @@
+//! Feeds the squashfs reader with what libFuzzer makes up, and fails on a crash, on a second, on half a gigabyte.
+//!
+//! The harness is in `fuzz/`, outside the workspace: it needs a C++ compiler for libFuzzer, and counters in every branch
+//! of the reader. The compiler makes those with options that are stable, so that no other toolchain is needed.
+
+use clap::Args;
+
+use crate::{
+    Done,
+    sh::{cargo, root, sh},
+};
+
+/// Where Cargo puts a target's programs; without a target, its flags would be those of build scripts, too.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// Counters that libFuzzer reads, and the table that says where they are.
+const FLAGS: &str = "--cfg fuzzing -C passes=sancov-module -C llvm-args=-sanitizer-coverage-level=4 \
+    -C llvm-args=-sanitizer-coverage-inline-8bit-counters -C llvm-args=-sanitizer-coverage-pc-table \
+    -C codegen-units=1";
+
+/// Feed the squashfs reader with damaged images
+#[derive(Debug, Args)]
+pub(crate) struct Fuzz {
+    /// For how long
+    #[arg(long, default_value_t = 60, value_name = "N")]
+    seconds: u32,
+}
+
+impl Fuzz {
+    pub(crate) fn run(self) -> Done {
+        let target = root().join("target/fuzz");
+        let corpus = target.join("corpus");
+        let build = |program| {
+            let args = ["build", "--release", "--quiet", "--manifest-path", "fuzz/Cargo.toml", "--target", TARGET];
+            cargo(args).args(["--target-dir", target.as_str(), "--bin", program])
+        };
+        let programs = target.join(TARGET).join("release");
+        build("seeds").run()?;
+        sh(programs.join("seeds").as_str(), [corpus.as_str()]).run()?;
+        build("read").env("RUSTFLAGS", FLAGS).run()?;
+        let limits = ["-timeout=1", "-rss_limit_mb=512", "-max_len=32768", "-print_final_stats=1"];
+        sh(programs.join("read").as_str(), limits)
+            .args([format!("-max_total_time={}", self.seconds), format!("-artifact_prefix={target}/")])
+            .args([corpus.as_str()])
+            .run()
+    }
+}
