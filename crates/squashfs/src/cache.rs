@@ -21,7 +21,6 @@
 //! is in the next image, so the directory is made for its owner alone.
 //!
 //! The cache is an aid. Whatever goes wrong in it, a full disk for example, costs time and no image.
-#![cfg_attr(not(test), expect(dead_code, reason = "the writer is being written beside it"))]
 
 use std::{
     fmt, io,
@@ -40,9 +39,8 @@ mod seen;
 mod session;
 mod temporary;
 
-#[expect(unused_imports, reason = "the writer is being written beside it")]
 pub(crate) use self::{
-    commit::{Committed, Entry},
+    commit::Entry,
     seen::{HOLE, Hash, Seen, SeenWriter},
     session::{Damaged, Place, Session},
 };

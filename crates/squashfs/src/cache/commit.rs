@@ -1,6 +1,6 @@
 //! The end of a build: what its image holds goes into the cache.
 
-use std::{collections::HashMap, fs::File, hash::BuildHasherDefault, io};
+use std::{collections::HashSet, fs::File, hash::BuildHasherDefault, io};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
 
@@ -36,7 +36,8 @@ impl Entry {
     }
 
     /// Whether this build compressed it.
-    pub(crate) fn is_fresh(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_fresh(&self) -> bool {
         self.fresh
     }
 }
@@ -54,7 +55,7 @@ pub(crate) struct Committed {
     pub(crate) damaged: usize,
 }
 
-type Missing = HashMap<Key, (), BuildHasherDefault<Direct>>;
+type Missing = HashSet<Key, BuildHasherDefault<Direct>>;
 
 /// Which packs this build lives from, and whether it should rather have one of its own.
 struct Plan {
@@ -86,8 +87,10 @@ impl Session {
         if merged {
             let has = |key: &Key| entries.binary_search_by(|entry| entry.item.key.cmp(key)).is_ok();
             let inside = self.packs.iter().filter(|pack| pack.items.iter().all(|item| has(&item.key)));
-            drop.extend(inside.map(|pack| pack.name.clone()).filter(|name| !keep.contains(name)));
+            drop.extend(inside.map(|pack| pack.name.clone()));
         }
+        // What was broken may be whole again, under the same name.
+        drop.retain(|name| !keep.contains(name));
         let evicted = Evict { cache: &self.cache, keep: &keep, drop: &drop }.run(&self.lock);
         committed.removed = *evicted.as_ref().unwrap_or(&0);
         let errors = [kept.err(), saved.err(), touched.err(), evicted.err().map(CacheError::from)];
@@ -115,12 +118,12 @@ impl Session {
 
     /// `entries` ascend by key.
     fn plan(&self, entries: &[Entry]) -> Plan {
-        let mut missing: Missing = HashMap::default();
-        missing.extend(entries.iter().filter(|entry| !entry.fresh).map(|entry| (entry.item.key, ())));
+        let mut missing: Missing = HashSet::default();
+        missing.extend(entries.iter().filter(|entry| !entry.fresh).map(|entry| entry.item.key));
         // How much of each is of this image: those with most first.
         let mut live: Vec<(u64, usize)> = Vec::new();
         for (number, pack) in self.packs.iter().enumerate() {
-            let of_this = pack.items.iter().filter(|item| missing.contains_key(&item.key));
+            let of_this = pack.items.iter().filter(|item| missing.contains(&item.key));
             let sum: u64 = of_this.map(|item| u64::from(item.length)).sum();
             if sum > 0 {
                 live.push((sum, number));
@@ -154,12 +157,8 @@ impl Session {
     fn helps(&self, number: usize, missing: &mut Missing) -> bool {
         let mut helps = false;
         for item in &self.packs[number].items {
-            let Item { offset, length, stored, sum, .. } = *item;
-            let place = Place { pack: number as u32, offset, length, stored, sum };
-            if missing.contains_key(&item.key) && !self.is_damaged(&place) {
-                missing.remove(&item.key);
-                helps = true;
-            }
+            let place = Place::of(number as u32, item);
+            helps |= !self.is_damaged(&place) && missing.remove(&item.key);
         }
         helps
     }

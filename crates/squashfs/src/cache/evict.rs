@@ -1,6 +1,6 @@
 //! What goes, so that the cache stays within its bounds.
 
-use std::{collections::HashMap, fs::File, io, os::unix::fs::MetadataExt as _, path::Path};
+use std::{cmp::Reverse, collections::HashMap, fs::File, io, os::unix::fs::MetadataExt as _, path::Path};
 
 use fs_err as fs;
 use rustix::time::{ClockId, clock_gettime};
@@ -134,7 +134,7 @@ impl Evict<'_> {
     fn seen(&self) -> io::Result<()> {
         let dir = self.cache.seen();
         let mut files = seen(&dir)?;
-        files.sort_by(|a, b| b.changed.cmp(&a.changed));
+        files.sort_by_key(|file| Reverse(file.changed));
         let now = clock_gettime(ClockId::RealtimeCoarse).tv_sec;
         for (number, file) in files.iter().enumerate() {
             if number >= SEEN || file.changed.0 < now - SEEN_AGE {

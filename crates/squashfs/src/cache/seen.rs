@@ -64,6 +64,7 @@ impl Seen {
     }
 
     /// How many files are known.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.files
     }
@@ -139,9 +140,9 @@ impl SeenWriter {
         Self { tree, block_size, files: Vec::new(), hashes: Vec::new() }
     }
 
-    /// A file and the hashes of all its blocks and of its end. `read_at` is a moment before it was read, and before
-    /// `ident` was asked for the last time before that, in nanoseconds since 1970; a file that was changed shortly
-    /// before is not recorded.
+    /// A file and the hashes of all its blocks and of its end. `read_at` is a moment before it was read, in
+    /// nanoseconds since 1970; a file that was changed shortly before that, or since, is not recorded. Who calls made
+    /// sure that `ident` was the same after it was read.
     pub(crate) fn record(&mut self, ident: &Ident, hashes: &[Hash], read_at: i128) {
         let whole = ident.size.div_ceil(self.block_size.get().into()) == hashes.len() as u64;
         debug_assert!(whole, "a file of {} bytes has {} hashes", ident.size, hashes.len());

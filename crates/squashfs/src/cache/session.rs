@@ -75,6 +75,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    pub(super) fn of(pack: u32, item: &Item) -> Self {
+        let Item { offset, length, stored, sum, .. } = *item;
+        Self { pack, offset, length, stored, sum }
+    }
+
     /// The first byte behind it.
     pub(crate) fn end(&self) -> u64 {
         self.offset + u64::from(self.length)
@@ -141,14 +146,14 @@ impl Session {
     /// Where the bytes of that key are, if they are anywhere.
     pub(crate) fn find(&self, key: &Key) -> Option<Place> {
         let &(pack, item) = self.map.get(key)?;
-        let place = self.place(pack, &self.packs[pack as usize].items[item as usize]);
+        let place = Place::of(pack, &self.packs[pack as usize].items[item as usize]);
         if !self.any_damaged.load(Ordering::Acquire) || !self.is_damaged(&place) {
             return Some(place);
         }
         (pack + 1..self.packs.len() as u32).find_map(|pack| {
             let items = &self.packs[pack as usize].items;
             let item = items.binary_search_by(|item| item.key.cmp(key)).ok()?;
-            Some(self.place(pack, &items[item])).filter(|place| !self.is_damaged(place))
+            Some(Place::of(pack, &items[item])).filter(|place| !self.is_damaged(place))
         })
     }
 
@@ -267,10 +272,6 @@ impl Session {
             Ok(_) => index::decode(&bytes, &self.recipe),
             Err(_) => index::Read::Damaged,
         })
-    }
-
-    fn place(&self, pack: u32, item: &Item) -> Place {
-        Place { pack, offset: item.offset, length: item.length, stored: item.stored, sum: item.sum }
     }
 
     pub(super) fn is_damaged(&self, place: &Place) -> bool {
