@@ -12,6 +12,8 @@ use crate::cache::{self, Hash, Key, Place};
 
 /// Bytes that are fetched from the cache at once.
 pub(super) const RUN: u64 = 1 << 20;
+/// Bytes that are fetched before it is their turn.
+const FETCH_AHEAD: u64 = 4 * RUN;
 
 /// How the bytes of a cached block are made if the cache turns out to be damaged.
 pub(super) enum Recovery<'t> {
@@ -50,9 +52,22 @@ impl<'t> Emitter<'t, '_> {
             return;
         }
         let entries = std::mem::take(&mut self.run);
-        let ticket = self.pool.submit(Job::Fetch(entries.iter().map(|entry| entry.place).collect()), false);
-        self.waiting += entries.iter().map(Cached::weight).sum::<u64>();
-        self.queue.push_back(Item::Run { ticket, entries });
+        self.ahead += entries.iter().map(|entry| entry.raw).sum::<u64>();
+        self.queue.push_back(Item::Run { ticket: None, entries });
+    }
+
+    /// Lets the next runs be fetched, but not all: what has been fetched takes memory.
+    pub(super) fn fetch(&mut self) {
+        while self.fetching < FETCH_AHEAD
+            && let Some(item) = self.queue.get_mut(self.looked_at)
+        {
+            self.looked_at += 1;
+            if let Item::Run { ticket, entries } = item {
+                let places = entries.iter().map(|entry| entry.place).collect();
+                self.fetching += entries.iter().map(Cached::weight).sum::<u64>();
+                *ticket = Some(self.pool.submit(Job::Fetch(places), true));
+            }
+        }
     }
 
     pub(super) fn find(&self, key: Option<Key>) -> Option<(Key, Place)> {
@@ -71,6 +86,8 @@ impl<'t> Emitter<'t, '_> {
         let Done::Fetched { data, damaged } = self.pool.wait(ticket) else {
             unreachable!("a worker answers what it was asked")
         };
+        self.fetching -= entries.iter().map(Cached::weight).sum::<u64>();
+        self.ahead -= entries.iter().map(|entry| entry.raw).sum::<u64>();
         if damaged.is_some() {
             return entries.into_iter().try_for_each(|entry| self.write_entry(entry));
         }
@@ -129,8 +146,8 @@ impl<'t> Emitter<'t, '_> {
 }
 
 impl Cached<'_> {
-    /// Counts while it is waited for.
-    pub(super) fn weight(&self) -> u64 {
+    /// Bytes in memory when it has been fetched.
+    fn weight(&self) -> u64 {
         self.place.length.into()
     }
 }

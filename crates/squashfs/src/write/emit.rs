@@ -12,7 +12,7 @@ use std::{
 use super::{
     WriteError,
     buffers::{Buffer, Buffers},
-    cached::{Cached, RUN, Recovery},
+    cached::{Cached, Recovery},
     layout::Block,
     output::Output,
     pool::{Pool, Ticket},
@@ -23,6 +23,12 @@ use crate::{
     cache::{self, Hash, Key, Place, Session},
     format::block::{DataBlock, METADATA},
 };
+
+/// Bytes of content that wait for a worker, if blocks are small.
+const WAITING: u64 = 2 << 20;
+/// Bytes of content from the cache that wait for what is before them: as much as it takes to find work for all workers
+/// where little has changed.
+const AHEAD: u64 = 64 << 20;
 
 /// What a block of the image is, beside its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +43,7 @@ pub(super) enum Item<'t> {
     /// A worker compresses it.
     Packing { ticket: Ticket, purpose: Purpose, key: Option<Key>, raw: u64 },
     /// It lies in the cache, one behind the other.
-    Run { ticket: Ticket, entries: Vec<Cached<'t>> },
+    Run { ticket: Option<Ticket>, entries: Vec<Cached<'t>> },
     /// It is the same as an earlier block.
     Repeat { block: Block, of: Block, raw: u64 },
 }
@@ -87,8 +93,13 @@ pub(super) struct Emitter<'t, 'w> {
     pub(super) session: Option<&'w Session>,
     pub(super) queue: VecDeque<Item<'t>>,
     /// Bytes of content in the queue that wait for a worker.
-    pub(super) waiting: u64,
+    waiting: u64,
     most_waiting: u64,
+    /// Bytes of content in the queue that come from the cache; of those that have been asked for, bytes of the image.
+    pub(super) ahead: u64,
+    pub(super) fetching: u64,
+    /// How much of the queue has been asked for.
+    pub(super) looked_at: usize,
     pub(super) run: Vec<Cached<'t>>,
     pub(super) placed: Placed,
     /// All that the image holds, for the cache.
@@ -127,7 +138,10 @@ impl<'t, 'w> Emitter<'t, 'w> {
             session,
             queue: VecDeque::new(),
             waiting: 0,
-            most_waiting: u64::from(block_size.get()) * (threads.get() as u64 * 2 + 1),
+            most_waiting: (u64::from(block_size.get()) * (threads.get() as u64 * 2 + 1)).max(WAITING),
+            ahead: 0,
+            fetching: 0,
+            looked_at: 0,
             run: Vec::new(),
             placed: Placed::default(),
             entries: Vec::new(),
@@ -251,7 +265,8 @@ impl<'t, 'w> Emitter<'t, 'w> {
 
     /// Writes what is done, and waits while too much is not.
     pub(super) fn drain(&mut self) -> Result<(), WriteError> {
-        while self.waiting > self.most_waiting.max(RUN * 2) || self.front_is_done() {
+        self.fetch();
+        while self.waiting > self.most_waiting || self.ahead > AHEAD || self.front_is_done() {
             self.retire()?;
         }
         Ok(())
@@ -259,9 +274,11 @@ impl<'t, 'w> Emitter<'t, 'w> {
 
     fn front_is_done(&mut self) -> bool {
         match self.queue.front() {
-            None => false,
+            None | Some(Item::Run { ticket: None, .. }) => false,
             Some(Item::Repeat { .. }) => true,
-            Some(Item::Packing { ticket, .. } | Item::Run { ticket, .. }) => self.pool.is_done(*ticket),
+            Some(Item::Packing { ticket, .. } | Item::Run { ticket: Some(ticket), .. }) => {
+                self.pool.is_done(*ticket)
+            }
         }
     }
 
@@ -276,6 +293,8 @@ impl<'t, 'w> Emitter<'t, 'w> {
 
     /// Writes the front of the queue.
     fn retire(&mut self) -> Result<(), WriteError> {
+        self.fetch();
+        self.looked_at = self.looked_at.saturating_sub(1);
         match self.queue.pop_front() {
             None => return Ok(()),
             Some(Item::Repeat { block, of, raw }) => {
@@ -289,7 +308,7 @@ impl<'t, 'w> Emitter<'t, 'w> {
                 self.tally.done += raw;
             }
             Some(Item::Run { ticket, entries }) => {
-                self.waiting -= entries.iter().map(Cached::weight).sum::<u64>();
+                let ticket = ticket.expect("the front of the queue has been asked for");
                 self.write_run(ticket, entries)?;
             }
         }

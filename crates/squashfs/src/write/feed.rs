@@ -97,6 +97,8 @@ impl<'t, 'w> Feed<'t, 'w> {
             && let Some(hashes) = seen.lookup(ident)
             && hashes.len() as u64 == pieces
         {
+            // What has changed since is read now, and not when it is waited for.
+            self.send_pending();
             let origin = Origin::Content(content);
             self.push(begin(&origin))?;
             for (index, hash) in hashes.iter().enumerate() {
