@@ -11,14 +11,15 @@ use serde_json::Value;
 #[test]
 fn crates_use_only_what_the_architecture_allows() {
     insta::assert_snapshot!(edges(), @"
-    cli -> engine exec image plan report
+    cli -> engine exec image plan report squashfs
     engine -> exec image plan source sysroot vm
     exec -> pdeath plan
-    image -> exec plan
+    image -> exec plan squashfs
     pdeath ->
     plan ->
     report -> plan
     source -> exec plan
+    squashfs ->
     sysroot -> exec plan
     vm -> exec plan
     xtask -> plan

@@ -12,6 +12,7 @@ mod demo;
 mod open;
 mod record;
 mod signals;
+mod squashfs;
 mod style;
 
 use std::ffi::OsString;
@@ -23,6 +24,7 @@ use crate::commands::{
     build::Build, check::Check, completions::Completions, doctor::Doctor, inspect::Inspect, plan::Plan,
     report::Report, status::Status,
 };
+use crate::squashfs::Squashfs;
 
 /// Plan, build, boot and prove bootable images
 ///
@@ -46,6 +48,7 @@ enum Command {
     Doctor(Doctor),
     Report(Report),
     Inspect(Inspect),
+    Squashfs(Squashfs),
     Completions(Completions),
 }
 
@@ -55,8 +58,11 @@ enum Command {
 pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> u8 {
     // What is made must not depend on who makes it.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    let cli = match Cli::try_parse_from(args) {
-        Ok(cli) => cli,
+    let parsed = squashfs::rewrite(args.into_iter().map(Into::into).collect())
+        .map_err(|message| clap::Error::raw(ErrorKind::UnknownArgument, message + "\n"))
+        .and_then(|line| Ok((Cli::try_parse_from(line.args)?, line.notes)));
+    let (cli, notes) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             // If even this cannot be printed, there is nobody to tell.
             let _ = error.print();
@@ -72,6 +78,7 @@ pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> u8 {
         Command::Doctor(it) => it.run(),
         Command::Report(it) => it.run(),
         Command::Inspect(it) => it.run(),
+        Command::Squashfs(it) => it.run(cli.color, &notes),
         Command::Completions(it) => it.run(),
     };
     result.unwrap_or_else(|failure| {

@@ -44,6 +44,11 @@ impl Signals {
         Cancel::on(Arc::clone(&self.any))
     }
 
+    /// For those who look at a flag: set when something has to stop.
+    pub(crate) fn flag(&self) -> &Arc<AtomicBool> {
+        &self.any
+    }
+
     /// The exit code of a run that ended with `code`.
     pub(crate) fn exit_code(&self, code: u8) -> u8 {
         let terminated = code == exit_code::INTERRUPTED && self.terminated.load(Ordering::Relaxed);

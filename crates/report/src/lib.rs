@@ -54,6 +54,6 @@ pub use report::{CheckReport, Lines, Report, Said, State, StepReport};
 pub use rerun::rerun_line;
 pub use summary::summary;
 pub use terminal::{Style, Terminal, Verbosity, terminal_width};
-pub use text::civil;
+pub use text::{civil, span};
 pub use watch::{Sink, watch};
 pub use write::write_all;

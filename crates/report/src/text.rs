@@ -49,8 +49,12 @@ const fn is_hidden(c: char) -> bool {
         | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
 }
 
-/// `12.3 s`, `2 min 05 s`, `1 h 02 min`.
-pub(crate) fn span(ms: u64) -> String {
+/// A time in milliseconds as people read it: `12.3 s`, `2 min 05 s`, `1 h 02 min`.
+///
+/// ```
+/// assert_eq!(bootway_report::span(125_000), "2 min 05 s");
+/// ```
+pub fn span(ms: u64) -> String {
     let seconds = ms / 1000;
     match seconds {
         0..60 => format!("{seconds}.{} s", ms % 1000 / 100),

@@ -8,3 +8,5 @@ mod kill;
 mod project;
 mod rootfs;
 mod same_bytes;
+mod squashfs;
+mod squashfs_kill;

@@ -35,6 +35,12 @@ pub struct Extract<'a> {
     pub owners: bool,
     /// Whether extended attributes are set. Those that the host refuses are left out, and named in the result.
     pub xattrs: bool,
+    /// Whether a directory that is there is filled, mount points too. What is in the way of a file is replaced, a
+    /// directory is entered, and after an error what was made until then stays.
+    pub onto: bool,
+    /// Asked of each path whether it is wanted; all are if not given. Nothing in a directory that is not wanted is asked
+    /// for, and the root always is.
+    pub only: Option<&'a (dyn Fn(&Path) -> bool + Sync)>,
     /// How many threads unpack; all processors if not given.
     pub threads: Option<NonZeroUsize>,
     /// What is too much.
@@ -67,6 +73,8 @@ impl Default for Extract<'_> {
         Self {
             owners: rustix::process::geteuid().is_root(),
             xattrs: true,
+            onto: false,
+            only: None,
             threads: None,
             limits: Limits::default(),
             progress: None,
@@ -77,9 +85,10 @@ impl Default for Extract<'_> {
 
 impl std::fmt::Debug for Extract<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { owners, xattrs, threads, limits, .. } = self;
+        let Self { owners, xattrs, onto, threads, limits, .. } = self;
         let mut all = f.debug_struct("Extract");
-        all.field("owners", owners).field("xattrs", xattrs).field("threads", threads).field("limits", limits);
+        all.field("owners", owners).field("xattrs", xattrs).field("onto", onto);
+        all.field("threads", threads).field("limits", limits);
         all.finish_non_exhaustive()
     }
 }
@@ -174,8 +183,8 @@ impl ExtractError {
 }
 
 impl Image {
-    /// Extracts everything to `dest`, which must not be there, or be an empty directory. After an error it is as it
-    /// was.
+    /// Extracts everything to `dest`, which must not be there, or be an empty directory, unless the options say
+    /// [`Extract::onto`]. After an error it is as it was.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -191,6 +200,10 @@ impl Image {
     /// ```
     pub fn extract(&self, dest: impl AsRef<Path>, options: &Extract<'_>) -> Result<Extracted, ExtractError> {
         let dest = dest.as_ref();
+        if options.onto && dest.is_dir() {
+            let root = Directory::open(dest).map_err(|error| ExtractError::host(dest, error))?;
+            return self.extract_into(root, options);
+        }
         check_free(dest)?;
         let parent = dest.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut prefix = std::ffi::OsString::from(".");
@@ -199,16 +212,21 @@ impl Image {
         let beside = tempfile::Builder::new().prefix(&prefix).tempdir_in(parent);
         let beside = beside.map_err(|error| ExtractError::host(dest, error))?;
         let root = Directory::open(beside.path()).map_err(|error| ExtractError::host("", error))?;
-        let shared = Shared::new(self, options);
-        let mut run = Run { shared: &shared, root, open: Vec::new(), later: Later::default() };
-        pool::run(&shared, |send| run.entries(send))?;
-        run.links()?;
-        run.directories()?;
-        let done = shared.finish();
+        let done = self.extract_into(root, options)?;
         fs_err::rename(beside.path(), dest).map_err(|error| ExtractError::host(dest, error))?;
         // It has moved away: there is nothing to remove.
         let _ = beside.keep();
         Ok(done)
+    }
+
+    fn extract_into(&self, root: Directory, options: &Extract<'_>) -> Result<Extracted, ExtractError> {
+        let shared = Shared::new(self, options);
+        let mut run =
+            Run { shared: &shared, root, open: Vec::new(), unwanted: None, later: Later::default() };
+        pool::run(&shared, |send| run.entries(send))?;
+        run.links()?;
+        run.directories()?;
+        Ok(shared.finish())
     }
 }
 
@@ -231,6 +249,8 @@ struct Run<'a> {
     root: Directory,
     /// The directories that the current entry is in.
     open: Vec<Arc<OwnedFd>>,
+    /// The last file that is not wanted: if it is a directory, nothing in it is.
+    unwanted: Option<PathBuf>,
     later: Later,
 }
 
@@ -260,10 +280,23 @@ impl Run<'_> {
             if depth > limits.depth {
                 return Err(ReadError::TooDeep { limit: limits.depth }.at(entry.path()).into());
             }
+            if self.is_unwanted(entry.path()) {
+                continue;
+            }
             self.open.truncate(depth);
             self.entry(entry, send)?;
         }
         Ok(())
+    }
+
+    fn is_unwanted(&mut self, path: &Path) -> bool {
+        if self.unwanted.as_ref().is_some_and(|unwanted| path.starts_with(unwanted)) {
+            return true;
+        }
+        let is_root = path.as_os_str().is_empty();
+        let unwanted = !is_root && self.shared.options.only.is_some_and(|only| !only(path));
+        self.unwanted = unwanted.then(|| path.to_owned());
+        unwanted
     }
 
     fn entry(&mut self, entry: Entry, send: &dyn Fn(Job)) -> Result<(), ExtractError> {
@@ -275,7 +308,7 @@ impl Run<'_> {
         let parent = self.open.last().expect("the root is the first entry, and open until the end");
         let name = name.to_owned();
         if entry.stat().what == What::Directory {
-            let made = host::make_directory(parent, &name);
+            let made = host::make_directory(parent, &name, self.shared.options.onto);
             self.open.push(Arc::new(made.map_err(|error| ExtractError::host(entry.path(), error))?));
             self.later.directories.push(entry);
             return Ok(());
@@ -298,7 +331,8 @@ impl Run<'_> {
                 self.shared.skip(path, "it", "its first name is left out");
                 continue;
             }
-            self.root.link(first, path).map_err(|error| ExtractError::host(path, error))?;
+            let onto = self.shared.options.onto;
+            self.root.link(first, path, onto).map_err(|error| ExtractError::host(path, error))?;
             self.shared.count(|done| done.hard_links += 1);
         }
         Ok(())

@@ -9,7 +9,10 @@ use std::{
     sync::Arc,
 };
 
-use rustix::fs::{self as rfs, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::{
+    fs::{self as rfs, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags},
+    io::Errno,
+};
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -37,10 +40,10 @@ impl Directory {
     }
 
     /// A further name of a file, which is not followed if it is a link.
-    pub(super) fn link(&self, first: &Path, path: &Path) -> io::Result<()> {
+    pub(super) fn link(&self, first: &Path, path: &Path, replace: bool) -> io::Result<()> {
         let (from, from_name) = self.parent(first)?;
         let (to, to_name) = self.parent(path)?;
-        Ok(rfs::linkat(&from, from_name, &to, to_name, AtFlags::empty())?)
+        make(&to, to_name, replace, || rfs::linkat(&from, from_name, &to, to_name, AtFlags::empty()))
     }
 
     fn parent<'p>(&self, path: &'p Path) -> io::Result<(OwnedFd, &'p OsStr)> {
@@ -51,30 +54,52 @@ impl Directory {
     }
 }
 
-/// A new directory that only its owner can use.
-pub(super) fn make_directory(parent: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
-    rfs::mkdirat(parent, name, Mode::RWXU)?;
-    Ok(rfs::openat(parent, name, DIRECTORY, Mode::empty())?)
+/// Makes something that is called `name`; what is in its way is removed if it is to be replaced and is no directory.
+fn make<T>(
+    parent: &OwnedFd,
+    name: &OsStr,
+    replace: bool,
+    new: impl Fn() -> rustix::io::Result<T>,
+) -> io::Result<T> {
+    match new() {
+        Err(Errno::EXIST) if replace => {
+            rfs::unlinkat(parent, name, AtFlags::empty())?;
+            Ok(new()?)
+        }
+        made => Ok(made?),
+    }
+}
+
+/// A new directory that only its owner can use; or, if that may be, the one that is there.
+pub(super) fn make_directory(parent: &OwnedFd, name: &OsStr, replace: bool) -> io::Result<OwnedFd> {
+    let open = || rfs::openat(parent, name, DIRECTORY, Mode::empty());
+    if replace && let Ok(there) = open() {
+        return Ok(there);
+    }
+    make(parent, name, replace, || rfs::mkdirat(parent, name, Mode::RWXU))?;
+    Ok(open()?)
 }
 
 /// A new file that only its owner can use.
-pub(super) fn make_file(parent: &OwnedFd, name: &OsStr) -> io::Result<File> {
+pub(super) fn make_file(parent: &OwnedFd, name: &OsStr, replace: bool) -> io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rfs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?.into())
+    let open = || rfs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR);
+    Ok(make(parent, name, replace, open)?.into())
 }
 
-pub(super) fn make_link(parent: &OwnedFd, name: &OsStr, target: &OsStr) -> io::Result<()> {
-    Ok(rfs::symlinkat(target, parent, name)?)
+pub(super) fn make_link(parent: &OwnedFd, name: &OsStr, replace: bool, target: &OsStr) -> io::Result<()> {
+    make(parent, name, replace, || rfs::symlinkat(target, parent, name))
 }
 
 pub(super) fn make_special(
     parent: &OwnedFd,
     name: &OsStr,
+    replace: bool,
     kind: FileType,
     device: (u32, u32),
 ) -> io::Result<()> {
     let device = rfs::makedev(device.0, device.1);
-    Ok(rfs::mknodat(parent, name, kind, Mode::RUSR | Mode::WUSR, device)?)
+    make(parent, name, replace, || rfs::mknodat(parent, name, kind, Mode::RUSR | Mode::WUSR, device))
 }
 
 /// What owners, modes, times and attributes are set of.

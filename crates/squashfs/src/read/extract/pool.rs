@@ -162,10 +162,11 @@ impl<'a> Shared<'a> {
     fn make(&self, job: &Job) -> Result<(), ExtractError> {
         let (entry, parent, name) = (&job.entry, &job.parent, &job.name);
         let failed = |error: io::Error| ExtractError::host(entry.path(), error);
-        let special = |kind, device| host::make_special(parent, name, kind, device);
+        let replace = self.options.onto;
+        let special = |kind, device| host::make_special(parent, name, replace, kind, device);
         let (made, kind) = match &entry.stat().what {
             What::File { .. } => {
-                let file = host::make_file(parent, name).map_err(failed)?;
+                let file = host::make_file(parent, name, replace).map_err(failed)?;
                 let holes = self.write(&file, entry)?;
                 self.finish_file(&file, entry)?;
                 self.count(|done| {
@@ -175,7 +176,7 @@ impl<'a> Shared<'a> {
                 return Ok(());
             }
             What::Symlink { target } => {
-                host::make_link(parent, name, OsStr::from_bytes(target)).map_err(failed)?;
+                host::make_link(parent, name, replace, OsStr::from_bytes(target)).map_err(failed)?;
                 self.set(&Target::Name(parent, name), entry)?;
                 self.count(|done| done.symlinks += 1);
                 return Ok(());
