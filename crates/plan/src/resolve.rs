@@ -127,6 +127,11 @@ fn check_parameters(step: &StepSpec, problems: &mut Collector<'_>) {
         Action::Vm(vm) => check_vm(step, vm, problems),
         Action::Command(command) => check_command(step, command, problems),
         Action::Inspect(inspect) => check_inspect(step, inspect, problems),
+        Action::Squashfs(squashfs) => {
+            if let Some(reason) = squashfs.impossible() {
+                problems.add(&step.action_span, reason);
+            }
+        }
         _ => (),
     }
 }

@@ -164,7 +164,7 @@ impl Action {
             Self::Unpack(it) => it.from.to_string(),
             Self::Tree(it) => it.summary(),
             Self::Initramfs(it) => it.summary(),
-            Self::Squashfs(it) => format!("{}, {}", it.from, it.compressor),
+            Self::Squashfs(it) => it.summary(),
             Self::Uki(it) => format!("{} + {} initrd", it.kernel, it.initrd.len()),
             Self::Disk(it) => it.summary(),
             Self::Inspect(it) => format!("{}, {} expectations", it.image, it.expect.len()),

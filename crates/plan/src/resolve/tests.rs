@@ -54,7 +54,7 @@ fn a_plan_reads_like_a_list_of_what_will_happen() {
     plan demo, epoch 1735689600
     build
       1. root    tree       ./root, 1 edits
-      2. squash  squashfs   root, zstd
+      2. squash  squashfs   root
                  after root
     assemble
       3. disk    disk       GPT: ROOT, DATA
@@ -109,7 +109,7 @@ fn two_states_of_a_plan_can_be_compared() {
     insta::assert_snapshot!(PlanDiff::between(&good(DISK), &good(&after)), @r#"
     - step squash
     ~ step root: tree.edits[0].write.text: "demo" → "other"
-    + step packed (squashfs: root, zstd)
+    + step packed (squashfs: root)
     ~ step disk: disk.partition[0].content: "squash" → "packed"
     - step disk: disk.partition[1].fs: "ext4"
     ~ step disk: disk.partition[1].label: "DATA" → "MORE"
@@ -134,6 +134,43 @@ name = "build"
       |
     9 |   squashfs = { from = "./root", compresor = "zstd" }
       |                                 ^^^^^^^^^
+    "#);
+}
+
+#[test]
+fn what_no_squashfs_can_be_packed_with_has_its_place() {
+    let packed = |how: &str| {
+        bad(&format!(
+            "\n[[phase]]\nname = \"build\"\n  [[phase.step]]\n  name = \"it\"\n  squashfs = {{ from = \"./root\", {how} }}\n"
+        ))
+    };
+    let all = [
+        r#"compressor = "zstd", level = 23"#,
+        r#"compressor = "lz4", level = 1"#,
+        r#"block-size = "2MiB""#,
+        r#"block-size = "5000B""#,
+    ];
+    insta::assert_snapshot!(all.map(packed).join("\n"), @r#"
+    `plan.toml` is not a plan that can be run
+    plan.toml:9:3: zstd has no level 23: write one from 1 to 22
+      |
+    9 |   squashfs = { from = "./root", compressor = "zstd", level = 23 }
+      |   ^^^^^^^^
+    `plan.toml` is not a plan that can be run
+    plan.toml:9:3: lz4 has no levels: leave `level` out; the slow and small way of `lz4` is `lz4hc`
+      |
+    9 |   squashfs = { from = "./root", compressor = "lz4", level = 1 }
+      |   ^^^^^^^^
+    `plan.toml` is not a plan that can be run
+    plan.toml:9:3: `block-size` is 2MiB: write a power of two from 4KiB to 1MiB
+      |
+    9 |   squashfs = { from = "./root", block-size = "2MiB" }
+      |   ^^^^^^^^
+    `plan.toml` is not a plan that can be run
+    plan.toml:9:3: `block-size` is 5000B: write a power of two from 4KiB to 1MiB
+      |
+    9 |   squashfs = { from = "./root", block-size = "5000B" }
+      |   ^^^^^^^^
     "#);
 }
 

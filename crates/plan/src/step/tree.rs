@@ -1,11 +1,11 @@
 //! Parameters of `tree`, `initramfs` and `squashfs`: trees and what they are packed into.
 
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de};
 
-use crate::{Source, TreePath};
+use crate::{Bytes, Source, TreePath};
 
 /// Compose a tree from others, later ones over earlier ones, and edit it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -254,48 +254,94 @@ pub enum Compression {
 }
 
 /// A tree to a squashfs 4.0 image.
+///
+/// What is not said about compression is what was measured as the best for whole systems.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Squashfs {
     /// The tree.
     pub from: Source,
     /// How blocks are compressed.
-    #[serde(default)]
-    pub compressor: Compressor,
-    /// How hard it tries, in the compressor's own numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compressor: Option<Compressor>,
+    /// How hard it tries: 1 to 12 for gzip, 1 to 22 for zstd, 0 to 9 for xz.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<u8>,
     /// Bytes of a block: a power of two from 4 KiB to 1 MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub block_size: Option<crate::Bytes>,
+    pub block_size: Option<Bytes>,
     /// What to leave out, as patterns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
 }
 
+impl Squashfs {
+    /// What no image can be made with, as a sentence.
+    pub(crate) fn impossible(&self) -> Option<String> {
+        if let Some(size) = self.block_size
+            && !(size.get().is_power_of_two() && (4 << 10..=1 << 20).contains(&size.get()))
+        {
+            return Some(format!("`block-size` is {size}: write a power of two from 4KiB to 1MiB"));
+        }
+        let (Some(compressor), Some(level)) = (self.compressor, self.level) else { return None };
+        match compressor.levels() {
+            Some(levels) if levels.contains(&level) => None,
+            Some(levels) => {
+                let (first, last) = levels.into_inner();
+                Some(format!("{compressor} has no level {level}: write one from {first} to {last}"))
+            }
+            None => Some(format!(
+                "{compressor} has no levels: leave `level` out; the slow and small way of `lz4` is `lz4hc`"
+            )),
+        }
+    }
+
+    pub(super) fn summary(&self) -> String {
+        let Self { from, compressor, level, .. } = self;
+        match (compressor, level) {
+            (Some(compressor), Some(level)) => format!("{from}, {compressor} {level}"),
+            (Some(compressor), None) => format!("{from}, {compressor}"),
+            (None, Some(level)) => format!("{from}, level {level}"),
+            (None, None) => from.to_string(),
+        }
+    }
+}
+
 /// How squashfs blocks are compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Compressor {
     /// zlib; read by every kernel.
     Gzip,
     /// Zstandard; Linux 4.14 and later.
-    #[default]
     Zstd,
     /// LZMA2.
     Xz,
-    /// LZ4; fastest to read.
+    /// LZ4; fastest to make and to read.
     Lz4,
+    /// LZ4, smaller and slower to make, and as fast to read.
+    Lz4hc,
 }
 
 impl Compressor {
-    /// The word for it in a plan and on `mksquashfs`'s command line.
+    /// The word for it in a plan.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
             Self::Xz => "xz",
             Self::Lz4 => "lz4",
+            Self::Lz4hc => "lz4hc",
+        }
+    }
+
+    /// The levels that it has, if it has any.
+    pub const fn levels(self) -> Option<RangeInclusive<u8>> {
+        match self {
+            Self::Gzip => Some(1..=12),
+            Self::Zstd => Some(1..=22),
+            Self::Xz => Some(0..=9),
+            Self::Lz4 | Self::Lz4hc => None,
         }
     }
 }
