@@ -192,13 +192,12 @@ mod tests {
 
     #[test]
     fn shows_what_to_paste() {
-        let cmd = Cmd::new(Tool::Mksquashfs)
-            .arg("it's a tree")
-            .arg("out.squashfs")
-            .args(["-comp", "zstd"])
+        let cmd = Cmd::new(Tool::Mke2fs)
+            .args(["-L", "it's a label"])
+            .arg("out.ext2")
             .env("SOURCE_DATE_EPOCH", "0")
             .dir("/scratch".into());
-        insta::assert_snapshot!(cmd, @r"cd /scratch && SOURCE_DATE_EPOCH=0 mksquashfs 'it'\''s a tree' out.squashfs -comp zstd");
+        insta::assert_snapshot!(cmd, @r"cd /scratch && SOURCE_DATE_EPOCH=0 mke2fs -L 'it'\''s a label' out.ext2");
     }
 
     #[test]

@@ -18,14 +18,8 @@ pub fn search_path() -> String {
 pub enum Tool {
     /// Verifies the signature of a Debian release.
     Gpgv,
-    /// Writes squashfs images.
-    Mksquashfs,
-    /// Reads squashfs images.
-    Unsquashfs,
     /// Writes ext2, ext3 and ext4 where our own writer lacks a feature.
     Mke2fs,
-    /// Gives a program namespaces of its own.
-    Unshare,
     /// QEMU for 64-bit PCs.
     QemuX86,
     /// Makes and converts disk images.
@@ -37,10 +31,7 @@ impl Tool {
     pub const fn program(self) -> &'static str {
         match self {
             Self::Gpgv => "gpgv",
-            Self::Mksquashfs => "mksquashfs",
-            Self::Unsquashfs => "unsquashfs",
             Self::Mke2fs => "mke2fs",
-            Self::Unshare => "unshare",
             Self::QemuX86 => "qemu-system-x86_64",
             Self::QemuImg => "qemu-img",
         }
@@ -50,9 +41,7 @@ impl Tool {
     pub const fn debian_package(self) -> &'static str {
         match self {
             Self::Gpgv => "gpgv",
-            Self::Mksquashfs | Self::Unsquashfs => "squashfs-tools",
             Self::Mke2fs => "e2fsprogs",
-            Self::Unshare => "util-linux",
             Self::QemuX86 => "qemu-system-x86",
             Self::QemuImg => "qemu-utils",
         }
@@ -61,9 +50,8 @@ impl Tool {
     /// Arguments that make it print its version.
     pub const fn version_args(self) -> &'static [&'static str] {
         match self {
-            Self::Mksquashfs | Self::Unsquashfs => &["-version"],
             Self::Mke2fs => &["-V"],
-            Self::Gpgv | Self::Unshare | Self::QemuX86 | Self::QemuImg => &["--version"],
+            Self::Gpgv | Self::QemuX86 | Self::QemuImg => &["--version"],
         }
     }
 
