@@ -35,7 +35,6 @@ fn explain<T, E: Explain>(result: Result<T, E>) -> Result<T, Failure> {
 pub(crate) fn commands(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<Vec<Cmd>, Failure> {
     match action {
         Action::Command(step) => explain(bootway_sysroot::commands(cx, step)),
-        Action::Squashfs(step) => Ok(bootway_image::squashfs_commands(cx, step)),
         Action::Vm(step) => explain(bootway_vm::preview(cx, step, loaded.plan.machines())),
         Action::Debian(step) => {
             let lock = loaded.lock_file();
@@ -49,6 +48,7 @@ pub(crate) fn commands(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<
         | Action::Unpack(_)
         | Action::Tree(_)
         | Action::Initramfs(_)
+        | Action::Squashfs(_)
         | Action::Uki(_)
         | Action::Disk(_)
         | Action::Inspect(_) => Ok(Vec::new()),

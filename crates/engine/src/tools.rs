@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 /// The programs that `step` starts and that what it makes depends on.
 pub(crate) fn tools_of(step: &Step) -> Vec<Tool> {
     match &step.action {
-        Action::Squashfs(_) => vec![Tool::Mksquashfs],
         Action::Vm(_) => vec![Tool::QemuX86],
         Action::Disk(disk) if disk.partitions.iter().any(|it| it.fs == Some(FsKind::Ext2)) => {
             vec![Tool::Mke2fs]
@@ -22,18 +21,9 @@ pub(crate) fn tools_of(step: &Step) -> Vec<Tool> {
     }
 }
 
-/// The programs that `step` starts, but that what it makes does not depend on.
-fn helpers_of(step: &Step) -> Vec<Tool> {
-    match &step.action {
-        Action::Squashfs(_) if !rustix::process::geteuid().is_root() => vec![Tool::Unshare],
-        _ => Vec::new(),
-    }
-}
-
 /// The programs that `step` needs, as they are looked up on `PATH`.
 pub(crate) fn programs_of(step: &Step) -> Vec<Program> {
-    let mut programs: Vec<Program> =
-        tools_of(step).into_iter().chain(helpers_of(step)).map(Program::Tool).collect();
+    let mut programs: Vec<Program> = tools_of(step).into_iter().map(Program::Tool).collect();
     if let Action::Command(command) = &step.action
         && let Some(first) = command.argv.first().map(ToString::to_string)
         && !first.contains("${")

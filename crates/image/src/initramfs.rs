@@ -11,6 +11,7 @@ use bootway_plan::{ArtifactKind, Class, Explain, Name, TreePath, step};
 use thiserror::Error;
 
 use crate::{
+    class::{class_of, hint_of},
     compress::Encoder,
     format::cpio::{self, Header},
     modules::{Modules, ModulesError},
@@ -210,8 +211,7 @@ pub enum InitramfsError {
 impl Explain for InitramfsError {
     fn class(&self) -> Class {
         match self {
-            Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::Environment,
-            Self::Io(_) => Class::Step,
+            Self::Io(error) => class_of(error),
             Self::Input(error) => error.class(),
             Self::Tree(error) => error.class(),
             Self::Modules(error) => error.class(),
@@ -222,6 +222,7 @@ impl Explain for InitramfsError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Io(error) => hint_of(error),
             Self::Tree(error) => error.hint(),
             _ => None,
         }

@@ -9,10 +9,12 @@ use bootway_plan::{
 };
 use thiserror::Error;
 
-use crate::tree::{self, TreeError};
+use crate::{
+    class::class_of,
+    tree::{self, TreeError},
+};
 
 mod report;
-mod squashfs;
 mod volume;
 
 pub use report::{FsReport, ImageKind, ImageReport, PartitionReport, look};
@@ -205,7 +207,7 @@ pub enum InspectError {
 impl Explain for InspectError {
     fn class(&self) -> Class {
         match self {
-            Self::Io(_) => Class::Step,
+            Self::Io(error) => class_of(error),
             Self::Input(error) => error.class(),
             Self::Tree(error) => error.class(),
             Self::Failed { .. } => Class::Check,

@@ -24,6 +24,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod class;
 mod compress;
 mod disk;
 mod format;
@@ -55,7 +56,7 @@ pub use inspect::{FsReport, ImageKind, ImageReport, InspectError, PartitionRepor
 pub use layout::LayoutError;
 pub use modules::ModulesError;
 pub use sink::SinkError;
-pub use squashfs::{SquashfsError, commands as squashfs_commands, squashfs};
+pub use squashfs::{SquashfsError, squashfs};
 pub use tree::{Content, Node, NodeKind, Tree, TreeError, tree, write as write_tree};
 pub use uki::{UkiError, uki};
 pub use verify::{VerifyError, verify};

@@ -31,7 +31,15 @@ impl<'a> Progress<'a> {
 
     /// `more` is done.
     pub(crate) fn add(&self, more: u64) {
-        let done = self.done.fetch_add(more, Ordering::Relaxed) + more;
+        self.say(self.done.fetch_add(more, Ordering::Relaxed) + more);
+    }
+
+    /// So much is done in all, at least.
+    pub(crate) fn reached(&self, done: u64) {
+        self.say(self.done.fetch_max(done, Ordering::Relaxed).max(done));
+    }
+
+    fn say(&self, done: u64) {
         // Somebody else is just saying it: that is as good.
         let Ok(mut said) = self.said.try_lock() else { return };
         if said.elapsed() >= PAUSE {

@@ -18,6 +18,8 @@ use bootway_plan::{
 use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
+use crate::class::{class_of, hint_of};
+
 mod compose;
 mod load;
 mod write;
@@ -285,8 +287,8 @@ pub enum TreeError {
 impl Explain for TreeError {
     fn class(&self) -> Class {
         match self {
-            Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::Environment,
-            Self::Io(_) | Self::Manifest { .. } | Self::Changed { .. } => Class::Step,
+            Self::Io(error) => class_of(error),
+            Self::Manifest { .. } | Self::Changed { .. } => Class::Step,
             Self::Input(error) => error.class(),
             Self::NotATree { .. }
             | Self::NoPlace { .. }
@@ -304,6 +306,7 @@ impl Explain for TreeError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Io(error) => hint_of(error),
             Self::Manifest { .. } => Some("make the tree again: run its step with `--fresh`".to_owned()),
             _ => None,
         }

@@ -8,6 +8,7 @@ use camino::Utf8PathBuf;
 use thiserror::Error;
 
 use crate::{
+    class::{class_of, hint_of},
     format::{
         kernel::{self, Kernel},
         pe,
@@ -243,8 +244,8 @@ pub enum UkiError {
 impl Explain for UkiError {
     fn class(&self) -> Class {
         match self {
-            Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Class::Environment,
-            Self::Io(_) | Self::Changed { .. } => Class::Step,
+            Self::Io(error) => class_of(error),
+            Self::Changed { .. } => Class::Step,
             Self::Input(error) => error.class(),
             Self::CmdlineLength { .. }
             | Self::CmdlineControl { .. }
@@ -256,6 +257,7 @@ impl Explain for UkiError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Io(error) => hint_of(error),
             Self::Stub { .. } => Some(
                 "the Debian package `systemd-boot-efi` has `usr/lib/systemd/boot/efi/linuxx64.efi.stub`"
                     .to_owned(),

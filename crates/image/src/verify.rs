@@ -4,10 +4,12 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use bootway_exec::Cancel;
 use bootway_plan::{ArtifactKind, Class, EntryKind, Explain, Manifest, TreePath, step::Owners};
+use bootway_squashfs::read::Image;
 use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
 use crate::{
+    class::class_of,
     compress::{self, Magic},
     format::{
         cpio::{self, ScanError},
@@ -54,7 +56,7 @@ pub fn verify(kind: ArtifactKind, path: &Utf8Path) -> Result<(), VerifyError> {
             found(reason, "a Linux kernel: a bzImage with `HdrS`, an arm64 Image, or ELF")
         }
         ArtifactKind::Initramfs => found(initramfs(path)?, "a newc archive with an /init"),
-        ArtifactKind::Squashfs => found(squashfs(&start, size), "a squashfs 4.0 image"),
+        ArtifactKind::Squashfs => found(squashfs(path, &start, size), "a squashfs 4.0 image"),
         ArtifactKind::Ext4 => found(ext(&start, size), "an ext2, ext3 or ext4 file system"),
         ArtifactKind::Efi => found(efi(&start, size), "an EFI program"),
         ArtifactKind::Disk => {
@@ -80,13 +82,12 @@ fn chain(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
-fn squashfs(start: &[u8], size: u64) -> Option<String> {
-    let Some(superblock) = superblock::squashfs(start) else { return Some(starts_with(start)) };
-    if superblock.version != (4, 0) {
-        return Some(format!("version {}.{}", superblock.version.0, superblock.version.1));
+fn squashfs(path: &Utf8Path, start: &[u8], size: u64) -> Option<String> {
+    if !superblock::is_squashfs(start) {
+        return Some(starts_with(start));
     }
-    if superblock.bytes_used > size {
-        return Some(format!("{size} bytes of {}: the rest is missing", superblock.bytes_used));
+    if let Err(error) = Image::open(path) {
+        return Some(format!("one that cannot be read: {error}"));
     }
     (!size.is_multiple_of(SQUASHFS_PAD)).then(|| format!("{size} bytes, which is not a multiple of 4096"))
 }
@@ -247,7 +248,8 @@ pub enum VerifyError {
 impl Explain for VerifyError {
     fn class(&self) -> Class {
         match self {
-            Self::Io(_) | Self::Wrong { .. } => Class::Step,
+            Self::Io(error) => class_of(error),
+            Self::Wrong { .. } => Class::Step,
             Self::Tree(error) => error.class(),
         }
     }

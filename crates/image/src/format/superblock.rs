@@ -12,7 +12,8 @@ pub(crate) const START: usize = 4096;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Superblock {
     Ext(Ext),
-    Squashfs(Squashfs),
+    /// Only that it is one.
+    Squashfs,
     Fat(Fat),
 }
 
@@ -29,16 +30,6 @@ pub(crate) struct Ext {
     pub(crate) uuid: Uuid,
 }
 
-/// A squashfs image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Squashfs {
-    pub(crate) version: (u16, u16),
-    pub(crate) inodes: u32,
-    pub(crate) block_size: u32,
-    pub(crate) compressor: u16,
-    pub(crate) bytes_used: u64,
-}
-
 /// A FAT file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fat {
@@ -52,8 +43,8 @@ pub(crate) struct Fat {
 
 /// Looks at the first [`START`] bytes of a file system; fewer if it is smaller.
 pub(crate) fn parse(start: &[u8]) -> Option<Superblock> {
-    if let Some(squashfs) = squashfs(start) {
-        return Some(Superblock::Squashfs(squashfs));
+    if is_squashfs(start) {
+        return Some(Superblock::Squashfs);
     }
     if let Some(ext) = ext(start) {
         return Some(Superblock::Ext(ext));
@@ -71,33 +62,9 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..end]).trim_end().to_owned()
 }
 
-/// Reads a squashfs superblock of any version.
-pub(crate) fn squashfs(start: &[u8]) -> Option<Squashfs> {
-    if !start.starts_with(b"hsqs") {
-        return None;
-    }
-    Some(Squashfs {
-        inodes: le::<4>(start, 4)? as u32,
-        block_size: le::<4>(start, 12)? as u32,
-        compressor: le::<2>(start, 20)? as u16,
-        version: (le::<2>(start, 28)? as u16, le::<2>(start, 30)? as u16),
-        bytes_used: le::<8>(start, 40)?,
-    })
-}
-
-impl Squashfs {
-    /// The name of its compressor.
-    pub(crate) const fn compressor(&self) -> &'static str {
-        match self.compressor {
-            1 => "gzip",
-            2 => "lzma",
-            3 => "lzo",
-            4 => "xz",
-            5 => "lz4",
-            6 => "zstd",
-            _ => "unknown",
-        }
-    }
+/// Whether it begins as squashfs images of any version do; the rest is for who reads them.
+pub(crate) fn is_squashfs(start: &[u8]) -> bool {
+    start.starts_with(b"hsqs")
 }
 
 /// Reads an ext superblock, which is at byte 1024.

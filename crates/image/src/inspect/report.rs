@@ -6,7 +6,10 @@ use bootway_plan::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
-use super::{InspectError, volume::start_of};
+use super::{
+    InspectError,
+    volume::{squashfs, start_of},
+};
 use crate::{
     compress::{self, Magic},
     format::{
@@ -145,7 +148,7 @@ fn image(file: &File) -> Result<ImageKind, InspectError> {
         return disk(file, &gpt);
     }
     if let Some(superblock) = superblock::parse(&start) {
-        return Ok(ImageKind::FileSystem(fs_report(superblock)));
+        return Ok(ImageKind::FileSystem(fs_report(file, 0, superblock)));
     }
     let mut head = vec![0; 64 << 10];
     let length = std::os::unix::fs::FileExt::read_at(file, &mut head, 0)?;
@@ -182,7 +185,8 @@ fn disk(file: &File, gpt: &gpt::Gpt) -> Result<ImageKind, InspectError> {
     let mut partitions = Vec::new();
     for entry in &gpt.entries {
         let offset = entry.first * gpt.sector_size;
-        let fs = superblock::parse(&start_of(file, offset)?).map(fs_report);
+        let fs = superblock::parse(&start_of(file, offset)?);
+        let fs = fs.map(|superblock| fs_report(file, offset, superblock));
         partitions.push(PartitionReport {
             number: entry.number,
             label: entry.label.clone(),
@@ -221,7 +225,8 @@ fn pe_report(file: &File, pe: &pe::Pe) -> ImageKind {
     }
 }
 
-fn fs_report(superblock: Superblock) -> FsReport {
+/// What the file system from byte `start` of `file` on is.
+fn fs_report(file: &File, start: u64, superblock: Superblock) -> FsReport {
     let some = |text: String| (!text.is_empty()).then_some(text);
     match superblock {
         Superblock::Ext(ext) => FsReport {
@@ -232,19 +237,7 @@ fn fs_report(superblock: Superblock) -> FsReport {
             used: Some(Bytes::new(ext.blocks.saturating_sub(ext.free_blocks).saturating_mul(ext.block_size))),
             detail: None,
         },
-        Superblock::Squashfs(squashfs) => FsReport {
-            name: "squashfs".to_owned(),
-            label: None,
-            uuid: None,
-            size: Bytes::new(squashfs.bytes_used),
-            used: Some(Bytes::new(squashfs.bytes_used)),
-            detail: Some(format!(
-                "{}, blocks of {}, {} files",
-                squashfs.compressor(),
-                Bytes::new(squashfs.block_size.into()),
-                squashfs.inodes
-            )),
-        },
+        Superblock::Squashfs => squashfs_report(file, start),
         Superblock::Fat(fat) => FsReport {
             name: fat.name.to_owned(),
             label: some(fat.label).filter(|label| label != "NO NAME"),
@@ -253,6 +246,30 @@ fn fs_report(superblock: Superblock) -> FsReport {
             used: None,
             detail: None,
         },
+    }
+}
+
+fn squashfs_report(file: &File, start: u64) -> FsReport {
+    let image = squashfs(file, start);
+    let (size, detail) = match &image {
+        Ok(image) => {
+            let facts = image.facts();
+            let block = Bytes::new(facts.block_size.get().into());
+            let detail = format!("{}, blocks of {block}, {} files", facts.compressor, facts.inodes);
+            (facts.bytes_used, detail)
+        }
+        Err(error) => {
+            let length = file.metadata().map_or(0, |metadata| metadata.len());
+            (length.saturating_sub(start), format!("which cannot be read: {error}"))
+        }
+    };
+    FsReport {
+        name: "squashfs".to_owned(),
+        label: None,
+        uuid: None,
+        size: Bytes::new(size),
+        used: image.is_ok().then_some(Bytes::new(size)),
+        detail: Some(detail),
     }
 }
 

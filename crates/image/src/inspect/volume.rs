@@ -4,15 +4,16 @@ use std::{
     cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
     fs::File,
-    io,
+    io::{self, Read},
     os::unix::fs::FileExt,
+    path::PathBuf,
 };
 
-use bootway_plan::{Digest, Entry, EntryKind, Manifest, TreePath};
+use bootway_plan::{Digest, Entry, EntryKind, InvalidManifest, Manifest, TreePath};
+use bootway_squashfs::read::{Image, ReadError, What};
 use camino::Utf8Path;
 use thiserror::Error;
 
-use super::squashfs::Squashfs;
 use crate::{
     format::superblock::{self, START, Superblock},
     fs::fat::FatReader,
@@ -65,7 +66,11 @@ impl Listing {
 pub(super) enum Volume<'a> {
     /// The directory of a tree artifact.
     Tree(&'a Utf8Path),
-    Squashfs(Squashfs<'a>),
+    Squashfs {
+        image: Box<Image>,
+        /// What the regular files are called; a name need not be UTF-8.
+        paths: Vec<PathBuf>,
+    },
     Ext(Box<mkext4::reader::Fs<At<'a>>>),
     Fat {
         fat: FatReader<&'a File>,
@@ -104,7 +109,9 @@ impl<'a> Volume<'a> {
     /// The file system at byte `start` of `file`.
     pub(super) fn open(file: &'a File, start: u64) -> Result<Self, Damaged> {
         Ok(match superblock::parse(&start_of(file, start)?) {
-            Some(Superblock::Squashfs(_)) => Self::Squashfs(Squashfs::open(file, start)?),
+            Some(Superblock::Squashfs) => {
+                Self::Squashfs { image: Box::new(squashfs(file, start)?), paths: Vec::new() }
+            }
             Some(Superblock::Ext(_)) => Self::Ext(Box::new(mkext4::reader::Fs::open(At { file, start })?)),
             Some(Superblock::Fat(_)) => Self::Fat { fat: FatReader::open(file, start)?, paths: Vec::new() },
             None => return Err(Damaged::Unsupported("no file system is recognised".to_owned())),
@@ -114,7 +121,7 @@ impl<'a> Volume<'a> {
     pub(super) fn list(&mut self) -> Result<Listing, Damaged> {
         match self {
             Self::Tree(dir) => list_tree(dir),
-            Self::Squashfs(squashfs) => squashfs.list(),
+            Self::Squashfs { image, paths } => list_squashfs(image, paths),
             Self::Ext(ext) => list_ext(ext),
             Self::Fat { fat, paths } => list_fat(fat, paths),
         }
@@ -126,10 +133,16 @@ impl<'a> Volume<'a> {
             Self::Tree(dir) => {
                 let mut bytes = Vec::new();
                 let file = fs_err::File::open(tree::join(dir, path))?;
-                io::Read::read_to_end(&mut io::Read::take(file, limit), &mut bytes)?;
+                file.take(limit).read_to_end(&mut bytes)?;
                 Ok(bytes)
             }
-            Self::Squashfs(squashfs) => squashfs.read(number, limit),
+            Self::Squashfs { image, paths } => {
+                let path = paths.get(number as usize).ok_or_else(no_such_file)?;
+                let mut bytes = Vec::new();
+                let file = image.read(&image.entry(path)?)?;
+                file.take(limit).read_to_end(&mut bytes)?;
+                Ok(bytes)
+            }
             Self::Ext(ext) => {
                 let inode = ext.inode(number as u32)?;
                 let extents = ext.extents(number as u32, &inode)?;
@@ -144,12 +157,47 @@ impl<'a> Volume<'a> {
                 Ok(bytes)
             }
             Self::Fat { fat, paths } => {
-                let path =
-                    paths.get(number as usize).ok_or_else(|| Damaged::Bytes("no such file".to_owned()))?;
+                let path = paths.get(number as usize).ok_or_else(no_such_file)?;
                 Ok(fat.read(path, limit)?)
             }
         }
     }
+}
+
+/// The squashfs image from byte `start` of `file` on.
+pub(super) fn squashfs(file: &File, start: u64) -> Result<Image, Damaged> {
+    let length = file.metadata()?.len().saturating_sub(start);
+    Ok(Image::at(file.try_clone()?, start, length)?)
+}
+
+fn no_such_file() -> Damaged {
+    Damaged::Bytes("no such file".to_owned())
+}
+
+fn list_squashfs(image: &Image, paths: &mut Vec<PathBuf>) -> Result<Listing, Damaged> {
+    let mut listing = Listing::default();
+    paths.clear();
+    for entry in image.entries() {
+        let entry = entry?;
+        if listing.files.len() > MOST_FILES || entry.path().components().count() > MOST_LEVELS {
+            return Err(Damaged::Bytes("it has more files, or deeper ones, than can be".to_owned()));
+        }
+        let path = entry.path().to_string_lossy().parse();
+        let path = path.map_err(|error: InvalidManifest| Damaged::Bytes(error.to_string()))?;
+        let found = match &entry.stat().what {
+            What::Directory => Found::Directory,
+            What::File { size } => {
+                paths.push(entry.path().to_owned());
+                Found::File { size: *size, number: paths.len() as u64 - 1 }
+            }
+            What::Symlink { target } => {
+                Found::Symlink { target: String::from_utf8_lossy(target).into_owned() }
+            }
+            What::CharDevice { .. } | What::BlockDevice { .. } | What::Fifo | What::Socket => Found::Other,
+        };
+        listing.files.insert(path, found);
+    }
+    Ok(listing)
 }
 
 fn list_tree(dir: &Utf8Path) -> Result<Listing, Damaged> {
@@ -241,6 +289,8 @@ pub(super) enum Damaged {
     Bytes(String),
     #[error("{0}")]
     Unsupported(String),
+    #[error(transparent)]
+    Squashfs(#[from] ReadError),
     #[error(transparent)]
     Ext(#[from] mkext4::Error),
     #[error(transparent)]

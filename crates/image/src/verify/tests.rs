@@ -54,10 +54,14 @@ fn an_initramfs_is_read_to_its_end() {
 fn says_what_was_expected_and_what_was_found() {
     let mut console = stub();
     console[88 + 68] = 3;
+    let squashfs = empty_squashfs();
     let cases = [
         (ArtifactKind::File, &b""[..]),
         (ArtifactKind::Kernel, b"#!/bin/sh\n"),
+        (ArtifactKind::Squashfs, b"x"),
         (ArtifactKind::Squashfs, b"hsqs"),
+        (ArtifactKind::Squashfs, &squashfs[..100]),
+        (ArtifactKind::Squashfs, &squashfs[..4095]),
         (ArtifactKind::Ext4, b"x"),
         (ArtifactKind::Efi, &console),
         (ArtifactKind::Efi, &stub()[..600]),
@@ -72,7 +76,10 @@ fn says_what_was_expected_and_what_was_found() {
     insta::assert_snapshot!(messages.join("\n"), @r"
     file: `it` is not a file with something in it: found an empty file
     kernel: `it` is not a Linux kernel: a bzImage with `HdrS`, an arm64 Image, or ELF: found a file that begins with `#!/bin/sh\n`
-    squashfs: `it` is not a squashfs 4.0 image: found a file that begins with `hsqs`
+    squashfs: `it` is not a squashfs 4.0 image: found a file that begins with `x`
+    squashfs: `it` is not a squashfs 4.0 image: found one that cannot be read: the superblock is cut short: 4 bytes are missing
+    squashfs: `it` is not a squashfs 4.0 image: found one that cannot be read: the image would be at 0 to 168, and the image has 100 bytes: it is cut short or damaged
+    squashfs: `it` is not a squashfs 4.0 image: found 4095 bytes, which is not a multiple of 4096
     ext4: `it` is not an ext2, ext3 or ext4 file system: found no superblock at byte 1024
     efi: `it` is not an EFI program: found a PE file of subsystem 3, and not 10
     efi: `it` is not an EFI program: found 600 bytes, and a section `.text` that ends after them
@@ -84,12 +91,18 @@ fn says_what_was_expected_and_what_was_found() {
     ");
 }
 
+/// An image of an empty directory.
+fn empty_squashfs() -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("it");
+    let writer = bootway_squashfs::Writer::new(bootway_squashfs::Options::default());
+    writer.write(&bootway_squashfs::Tree::default(), &path).unwrap();
+    fs_err::read(path).unwrap()
+}
+
 #[test]
 fn good_ones_are_good() {
-    let mut squashfs = vec![0; 4096];
-    squashfs[..4].copy_from_slice(b"hsqs");
-    squashfs[28] = 4;
-    squashfs[40..48].copy_from_slice(&96_u64.to_le_bytes());
+    let squashfs = empty_squashfs();
     let mut tar = tar::Builder::new(Vec::new());
     tar.append_data(&mut tar::Header::new_gnu(), "a", &b""[..]).unwrap();
     let tar = tar.into_inner().unwrap();
