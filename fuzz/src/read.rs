@@ -1,7 +1,10 @@
 //! Opens what libFuzzer makes up as an image, and does with it everything that the reader can.
 //!
-//! `cargo xtask fuzz` runs it, and says what is too long and too large.
+//! `cargo xtask fuzz` runs it, and says what is too long and too large. It first writes the images to begin with into
+//! the directory that the environment names: a program of its own for that would need everything built twice.
 #![no_main]
+
+mod seeds;
 
 use bootway_squashfs::read::{Image, Verify};
 use libfuzzer_sys::fuzz_target;
@@ -11,7 +14,7 @@ const UNPACKED_MAX: u64 = 4 << 20;
 /// Names that are looked at.
 const NAMES_MAX: usize = 2000;
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(init: init(), |bytes: &[u8]| {
     let Ok(image) = Image::from_bytes(bytes) else { return };
     let mut left = UNPACKED_MAX;
     for entry in image.entries().take(NAMES_MAX).map_while(Result::ok) {
@@ -39,3 +42,9 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(image.entries().filter(Result::is_err).count(), 0);
     }
 });
+
+fn init() {
+    if let Some(dir) = std::env::var_os("BOOTWAY_FUZZ_SEEDS") {
+        seeds::write(dir.as_ref()).expect("a seed cannot be written");
+    }
+}

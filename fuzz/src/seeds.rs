@@ -1,17 +1,16 @@
 //! Writes small images for libFuzzer to begin with: every compressor, every kind of file.
 //!
-//! `seeds DIRECTORY`; always the same bytes, 15 KiB in all.
+//! Always the same bytes, 15 KiB in all.
 
-use std::{collections::BTreeMap, env, error::Error, path::Path};
+use std::{collections::BTreeMap, error::Error, path::Path};
 
 use bootway_squashfs::{
     Bcj, BlockSize, Compressor, Kind, Node, Options, Tree, Writer,
     read::{Image, Verify},
 };
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let dir = env::args_os().nth(1).ok_or("usage: seeds DIRECTORY")?;
-    let dir = Path::new(&dir);
+/// Writes them into a directory, which is made if it is not there.
+pub fn write(dir: &Path) -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(dir)?;
     let compressors = [
         ("gzip", Compressor::Gzip { level: 6 }),

@@ -3,6 +3,7 @@
 //! The harness is in `fuzz/`, outside the workspace: it needs a C++ compiler for libFuzzer, and counters in every branch
 //! of the reader. The compiler makes those with options that are stable, so that no other toolchain is needed.
 
+use bootway_plan::{Class, Failure};
 use clap::Args;
 
 use crate::{
@@ -12,6 +13,8 @@ use crate::{
 
 /// Where Cargo puts a target's programs; without a target, its flags would be those of build scripts, too.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// The images that it begins with, and what it finds to be worth keeping.
+const SEEDS: &str = "target/fuzz/corpus";
 /// Counters that libFuzzer reads, and the table that says where they are.
 const FLAGS: &str = "--cfg fuzzing -C passes=sancov-module -C llvm-args=-sanitizer-coverage-level=4 \
     -C llvm-args=-sanitizer-coverage-inline-8bit-counters -C llvm-args=-sanitizer-coverage-pc-table \
@@ -28,19 +31,18 @@ pub(crate) struct Fuzz {
 impl Fuzz {
     pub(crate) fn run(self) -> Done {
         let target = root().join("target/fuzz");
-        let corpus = target.join("corpus");
-        let build = |program| {
-            let args = ["build", "--release", "--quiet", "--manifest-path", "fuzz/Cargo.toml", "--target", TARGET];
-            cargo(args).args(["--target-dir", target.as_str(), "--bin", program])
-        };
-        let programs = target.join(TARGET).join("release");
-        build("seeds").run()?;
-        sh(programs.join("seeds").as_str(), [corpus.as_str()]).run()?;
-        build("read").env("RUSTFLAGS", FLAGS).run()?;
-        let limits = ["-timeout=1", "-rss_limit_mb=512", "-max_len=32768", "-print_final_stats=1"];
-        sh(programs.join("read").as_str(), limits)
+        let seeds = root().join(SEEDS);
+        let read = target.join(TARGET).join("release/read");
+        cargo(["build", "--release", "--quiet", "--manifest-path", "fuzz/Cargo.toml", "--target", TARGET])
+            .args(["--target-dir", target.as_str()])
+            .env("RUSTFLAGS", FLAGS)
+            .run()?;
+        fs_err::create_dir_all(&seeds)
+            .map_err(|error| Failure::new(Class::Environment, error.to_string()))?;
+        sh(read.as_str(), ["-timeout=1", "-rss_limit_mb=512", "-max_len=32768", "-print_final_stats=1"])
             .args([format!("-max_total_time={}", self.seconds), format!("-artifact_prefix={target}/")])
-            .args([corpus.as_str()])
+            .args([seeds.as_str()])
+            .env("BOOTWAY_FUZZ_SEEDS", SEEDS)
             .run()
     }
 }
