@@ -214,7 +214,6 @@ impl Worker<'_> {
     fn fetch(&self, places: &[Place]) -> Done {
         let session = self.session.expect("only a session gives places");
         let mut data = self.packed.take();
-        data.clear();
         let read = Spent::time(&self.spent.fetch, || session.read(places, &mut data));
         Done::Fetched { data, damaged: read.err() }
     }
