@@ -28,7 +28,7 @@ pub enum Kind {
     Directory(BTreeMap<Box<[u8]>, Id>),
     /// A regular file.
     File(Content),
-    /// A symbolic link, and what it says: 1 to 65,535 bytes.
+    /// A symbolic link, and what it says: 1 to 4095 bytes, since Linux reads no more.
     Symlink(Box<[u8]>),
     /// A character device.
     CharDevice {
@@ -80,7 +80,7 @@ pub enum Content {
         /// Bytes of all of it, holes too.
         size: u64,
     },
-    /// They went by in a [`TarStream`]: who read them there knows where they are now.
+    /// They went by in a [`TarStream`](crate::TarStream): who read them there knows where they are now.
     Streamed {
         /// How many there were.
         size: u64,

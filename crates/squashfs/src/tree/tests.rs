@@ -104,7 +104,7 @@ fn what_the_format_cannot_hold_is_refused_with_path_limit_and_remedy() {
         tree.insert("a/./b", Node::directory(0o755)),
         tree.insert(b"a\0b", Node::directory(0o755)),
         tree.insert("link", Node::symlink("")),
-        tree.insert("link", Node::symlink(vec![b'x'; 65_536])),
+        tree.insert("link", Node::symlink(vec![b'x'; 4096])),
         tree.insert("dev", Node::new(0o600, Kind::CharDevice { major: 4096, minor: 0 })),
         tree.insert("dev", Node::new(0o600, Kind::BlockDevice { major: 0, minor: 1 << 20 })),
         tree.insert("file", Node::new(0o644, Kind::File(Content::Streamed { size: (1 << 44) + 1 }))),
@@ -126,8 +126,8 @@ fn what_the_format_cannot_hold_is_refused_with_path_limit_and_remedy() {
     `a/../b` has `..` in it, which is no name of a file: rename it
     `a/./b` has `.` in it, which is no name of a file: rename it
     `a\u{0}b` has a NUL in it, which is no name of a file: rename it
-    the symbolic link `link` says 0 bytes, squashfs holds 1 to 65535: make it shorter or leave it out
-    the symbolic link `link` says 65536 bytes, squashfs holds 1 to 65535: make it shorter or leave it out
+    the symbolic link `link` says 0 bytes, squashfs holds 1 to 4095: make it shorter or leave it out
+    the symbolic link `link` says 4096 bytes, squashfs holds 1 to 4095: make it shorter or leave it out
     the device `dev` is 4096:0, squashfs holds up to 4095:1048575: leave it out
     the device `dev` is 0:1048576, squashfs holds up to 4095:1048575: leave it out
     `file` has 17592186044417 bytes, which is more than the 17592186044416 that are taken here: leave it out
@@ -141,7 +141,7 @@ fn what_the_format_cannot_hold_is_refused_with_path_limit_and_remedy() {
     `last` is file number 4294967295, squashfs holds 4294967294: make two images
     ");
     assert_eq!(tree.counts().names, 2, "a directory on the way was made, and nothing else");
-    tree.insert("n".repeat(256), Node::symlink(vec![b'x'; 65_535])).unwrap();
+    tree.insert("n".repeat(256), Node::symlink(vec![b'x'; 4095])).unwrap();
     tree.insert("v", Node::file(0o7777, *b"").xattr("user.a", vec![0; 65_536])).unwrap();
     tree.insert("d", Node::new(0, Kind::CharDevice { major: 4095, minor: (1 << 20) - 1 })).unwrap();
 }
@@ -171,12 +171,12 @@ fn nothing_makes_way_for_what_it_holds() {
 }
 
 #[test]
-fn owners_and_groups_together_are_at_most_65_536() {
+fn owners_and_groups_together_are_at_most_65_535() {
     let mut tree = Tree::default();
-    for id in 0..65_536_u32 {
+    for id in 0..65_535_u32 {
         tree.insert(format!("{}", id % 10), Node::symlink("x").owner(id, id)).unwrap();
     }
-    insta::assert_snapshot!(message(tree.insert("one", Node::symlink("x").owner(0, 65_536))), @"`one` has the 65537th different owner or group, squashfs holds 65536: set owners by a rule");
+    insta::assert_snapshot!(message(tree.insert("one", Node::symlink("x").owner(0, 65_535))), @"`one` has the 65536th different owner or group, squashfs holds 65535: set owners by a rule");
 }
 
 /// A directory of the host with a file of every kind.

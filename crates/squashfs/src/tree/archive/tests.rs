@@ -349,7 +349,7 @@ fn archives_that_cannot_be_taken_are_refused() {
     sparse in disorder: member `f` of the archive: its sparse map is in disorder: make it without `--sparse`
     sparse too short: member `f` of the archive: its sparse map and its size do not agree: make it without `--sparse`
     sparse unknown: member `f` of the archive: it is sparse in a way that is not known here: make it without `--sparse`
-    empty link: the symbolic link `f` says 0 bytes, squashfs holds 1 to 65535: make it shorter or leave it out
+    empty link: the symbolic link `f` says 0 bytes, squashfs holds 1 to 4095: make it shorter or leave it out
     ");
 }
 
