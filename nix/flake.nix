@@ -16,7 +16,7 @@
       system = "x86_64-linux";
       pkgs = nixpkgs.legacyPackages.${system};
       # What bootway itself starts; the same list as `Tool` in crates/exec. QEMU comes with UEFI firmware.
-      tools = [ pkgs.gnupg pkgs.squashfsTools pkgs.e2fsprogs pkgs.qemu ];
+      tools = [ pkgs.gnupg pkgs.e2fsprogs pkgs.qemu ];
       # The tools that must agree with ours.
       witnesses = [
         pkgs.binutils
@@ -30,6 +30,7 @@
         pkgs.mmdebstrap
         pkgs.mtools
         pkgs.shadow
+        pkgs.squashfsTools
         pkgs.util-linux
         pkgs.xz
         pkgs.zstd

@@ -43,7 +43,6 @@ use UsedBy::{Demo, Tests};
 pub(crate) const PACKAGES: &[Package] = &[
     package("gpgv", Program("gpgv"), "the signature of Debian's release files", Demo),
     package("debian-archive-keyring", AnyFile(&["/usr/share/keyrings/debian-archive-keyring.gpg"]), "the keys of those signatures", Demo),
-    package("squashfs-tools", Program("mksquashfs"), "the squashfs root", Demo),
     package("qemu-system-x86", Program("qemu-system-x86_64"), "booting what was built", Demo),
     package("ovmf", AnyFile(&["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd"]), "UEFI firmware of the machines", Demo),
     package("gdisk", Program("sgdisk"), "a second opinion on partition tables", Tests),
@@ -52,7 +51,8 @@ pub(crate) const PACKAGES: &[Package] = &[
     package("mtools", Program("mcopy"), "reading files out of FAT", Tests),
     package("e2fsprogs", Program("e2fsck"), "a second opinion on ext4", Tests),
     package("xfsprogs", Program("mkfs.xfs"), "sharing blocks with the files a disk is made of", Tests),
-    package("squashfs-tools-ng", Program("gensquashfs"), "a second opinion on squashfs", Tests),
+    package("squashfs-tools", Program("unsquashfs"), "a second opinion on squashfs, and the peer of `cargo xtask bench squashfs`", Tests),
+    package("squashfs-tools-ng", Program("gensquashfs"), "a third opinion on squashfs", Tests),
     package("g++", Program("g++"), "libFuzzer, for `cargo xtask fuzz`", Tests),
     package("cpio", Program("cpio"), "a second opinion on initramfs archives", Tests),
     package("xz-utils", Program("xz"), "a second opinion on .xz", Tests),
