@@ -41,7 +41,8 @@ impl Output {
                 .prefix(&prefix)
                 .permissions(Permissions::from_mode(0o666))
                 .tempfile_in(directory)
-                .map_err(failed)?;
+                // Its own error names the temporary file, which nobody has heard of.
+                .map_err(|error| failed(error.kind().into()))?;
             rustix::fs::flock(&file, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
             // Somebody may have taken it for a leftover before it was locked.
             if file.as_file().metadata().map_err(failed)?.nlink() > 0 {
@@ -96,7 +97,7 @@ impl Output {
 /// Removes unfinished images that nobody writes any more.
 fn remove_leftovers(directory: &Path, prefix: &std::ffi::OsStr) -> io::Result<()> {
     let prefix = prefix.as_encoded_bytes();
-    for entry in fs_err::read_dir(directory)? {
+    for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
         if !entry.file_name().as_encoded_bytes().starts_with(prefix) {
             continue;

@@ -315,3 +315,15 @@ fn what_a_killed_build_left_is_removed_and_what_another_writes_is_not() {
     drop(other);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn an_image_that_cannot_be_begun_is_named() {
+    let dir = TempDir::new().unwrap();
+    let error = |image: &Path| {
+        Writer::new(small()).write(&in_memory(&BTreeMap::new()), image).unwrap_err().to_string()
+    };
+    let shown = |error: String| error.replace(dir.path().to_str().unwrap(), "DIR");
+    insta::assert_snapshot!(shown(error(&dir.path().join("no/image"))), @"cannot write `DIR/no/image`: No such file or directory (os error 2)");
+    insta::assert_snapshot!(shown(error(Path::new("/proc/image"))), @"cannot write `/proc/image`: entity not found");
+    insta::assert_snapshot!(shown(error(Path::new("/"))), @"cannot write `/`: is a directory");
+}
