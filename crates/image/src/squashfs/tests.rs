@@ -49,7 +49,7 @@ fn step(from: Source) -> step::Squashfs {
         from,
         compressor: Some(Named::Zstd),
         level: Some(3),
-        block_size: None,
+        block_size: Some(Bytes::new(128 << 10)),
         exclude: Vec::new(),
     }
 }
@@ -74,7 +74,7 @@ fn with_cache(sandbox: &Sandbox<'_>, step: &step::Squashfs, cache: &str) -> (Vec
 /// How small a compressor is today, and how many entries were damaged, is not what these tests are about.
 fn without_sizes() -> insta::internals::SettingsBindDropGuard {
     let mut settings = insta::Settings::clone_current();
-    settings.add_filter(r"to [0-9.]+ KiB \(\d+ %\)", "to [size]");
+    settings.add_filter(r"to [0-9.]+ [KM]iB \(\d+ %\)", "to [size]");
     settings.add_filter(r"\d+ damaged", "[number] damaged");
     settings.bind_to_scope()
 }
