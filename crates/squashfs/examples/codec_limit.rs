@@ -45,7 +45,7 @@ fn main() -> Result<()> {
     for (name, it) in names.iter().zip(&tries) {
         let (cpu, wall) = (it.cpu.as_secs_f64(), it.wall.as_secs_f64());
         let (size, cpu_of, size_of) =
-            (it.size, cpu / tries[0].cpu.as_secs_f64(), it.size as f64 / tries[0].size as f64);
+            (it.size, cpu / tries[0].cpu.as_secs_f64(), share(it.size, tries[0].size));
         println!(
             "{block_size:>6} {name:<48} {size:>10} {size_of:>7.4} {cpu:>8.3} CPU {cpu_of:>6.3} {wall:>8.3} s"
         );
@@ -116,7 +116,7 @@ impl Try {
             while let Some(block) = blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
                 size += pack(block)?;
             }
-            Ok((size, thread_cpu() - before))
+            Ok((size, thread_cpu().saturating_sub(before)))
         };
         let done: Vec<_> = thread::scope(|scope| {
             let running: Vec<_> = self.packers.iter_mut().map(|pack| scope.spawn(|| work(pack))).collect();
@@ -197,6 +197,11 @@ fn packer(what: &What, block_size: BlockSize) -> Result<Pack> {
             })
         }
     })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "four digits are printed")]
+fn share(of: usize, all: usize) -> f64 {
+    of as f64 / all as f64
 }
 
 fn thread_cpu() -> Duration {

@@ -67,8 +67,9 @@ pub enum Compressor {
 }
 
 impl Default for Compressor {
+    /// `zstd-9`: smaller than `gzip-9` of zlib, in a tenth of its time. See the decision on the default.
     fn default() -> Self {
-        Self::Zstd { level: 15 }
+        Self::Zstd { level: 9 }
     }
 }
 
@@ -158,7 +159,7 @@ impl Packer {
     pub fn pack(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<bool, CodecError> {
         out.clear();
         match &mut self.0 {
-            Inner::Gzip(packer) => packer.pack(raw, out)?,
+            Inner::Gzip(packer) => packer.pack(raw, out),
             Inner::Zstd(packer) => packer.pack(raw, out)?,
             Inner::Xz(packer) => packer.pack(raw, out)?,
             Inner::Lz4(packer) => packer.pack(raw, out)?,
@@ -185,8 +186,8 @@ pub enum CodecError {
 }
 
 impl CodecError {
-    fn library(library: &'static str, message: impl ToString) -> Self {
-        Self::Library { library, message: message.to_string() }
+    fn library(library: &'static str, message: impl Into<String>) -> Self {
+        Self::Library { library, message: message.into() }
     }
 }
 

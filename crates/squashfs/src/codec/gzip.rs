@@ -27,7 +27,7 @@ impl Packer {
     }
 
     /// Leaves `out` empty if it would not be smaller.
-    pub(super) fn pack(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), CodecError> {
+    pub(super) fn pack(&mut self, raw: &[u8], out: &mut Vec<u8>) {
         if self.buffer.len() < raw.len() {
             self.buffer.resize(raw.len(), 0);
         }
@@ -36,7 +36,6 @@ impl Packer {
             Ok(size) => out.extend_from_slice(&self.buffer[..size]),
             Err(CompressionError::InsufficientSpace) => {}
         }
-        Ok(())
     }
 }
 

@@ -22,13 +22,14 @@ impl Packer {
     }
 
     pub(super) fn pack(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), CodecError> {
-        let bound = compress_bound(raw.len()).map_err(|error| CodecError::library("liblz4", error))?;
+        let bound =
+            compress_bound(raw.len()).map_err(|error| CodecError::library("liblz4", error.to_string()))?;
         if self.buffer.len() < bound {
             self.buffer.resize(bound, 0);
         }
         // With room for the worst case, every failure is one.
         let size = compress_to_buffer(raw, Some(self.mode), false, &mut self.buffer)
-            .map_err(|error| CodecError::library("liblz4", error))?;
+            .map_err(|error| CodecError::library("liblz4", error.to_string()))?;
         if size < raw.len() {
             out.extend_from_slice(&self.buffer[..size]);
         }

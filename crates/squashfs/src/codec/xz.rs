@@ -170,7 +170,7 @@ fn dictionary(block_size: BlockSize) -> u32 {
 }
 
 fn library(error: liblzma::stream::Error) -> CodecError {
-    CodecError::library("liblzma", error)
+    CodecError::library("liblzma", error.to_string())
 }
 
 pub(super) fn recipe(level: u8, bcj: Option<Bcj>, block_size: BlockSize) -> String {
