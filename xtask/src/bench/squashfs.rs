@@ -135,7 +135,7 @@ impl Bench {
 
     fn ours(&self, how: &[&str], cache: &[&str]) -> Sh {
         self.timed(root().join("target/release/bootway").as_str())
-            .args(["squashfs", "create", self.tree.as_str(), self.image.as_str(), "--no-progress"])
+            .args(["squashfs", "create", self.tree.as_str(), self.image.as_str(), "--no-progress", "--json"])
             .args(how.iter().chain(cache).copied())
     }
 
