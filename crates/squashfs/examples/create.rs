@@ -1,5 +1,7 @@
 //! Makes an image of a directory, and says where the time went: `create DIRECTORY IMAGE [zstd-15|gzip-6|…] [BLOCK] [CACHE]`.
 
+#![expect(clippy::print_stdout, reason = "an example says what it did")]
+
 use std::{error::Error, path::Path};
 
 use bootway_squashfs::{BlockSize, Cache, Compressor, Options, Rules, Tree, Writer};

@@ -63,7 +63,7 @@ fn the_demo_is_built_boots_and_stands_up_to_every_tool() {
     assert_eq!(other.code, 0, "{}", other.stderr);
     let digests = [digest(&disk), digest(&dir.join("two/out/disk/disk.raw"))];
     assert_eq!(digests[0], digests[1]);
-    insta::assert_snapshot!(digests[0], @"03e156baeb6a41d04b4b1ac7ea3ee74271f14e6fda5d6f79f6b45c8e51a8a72f");
+    insta::assert_snapshot!(digests[0], @"fec7df929533d3f7ddb36ba61c303ce52a2ce7623cd2b8f70e081a2b39bd3b4f");
 
     // Nothing to do.
     let second = build(&plan, &dir.join("one"), &[]);

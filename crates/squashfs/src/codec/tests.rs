@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::{io::Read, sync::LazyLock};
 
 use insta::assert_snapshot;

@@ -126,10 +126,11 @@ impl<'t, 'w> Emitter<'t, 'w> {
         't: 'scope,
         'w: 'scope,
     {
-        let packed = Buffers::default();
+        let (packed, fetched) = (Buffers::default(), Buffers::default());
         let pool = Pool::start(scope, threads, || {
             let packer = compressor.packer(block_size)?;
-            let mut worker = Worker { packer, session, raw: raw.clone(), packed: packed.clone(), spent };
+            let (raw, packed, fetched) = (raw.clone(), packed.clone(), fetched.clone());
+            let mut worker = Worker { packer, session, raw, packed, fetched, spent };
             Ok::<_, WriteError>(move |job: Job<'t>| worker.work(job))
         })?;
         Ok(Self {

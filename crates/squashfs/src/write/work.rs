@@ -123,6 +123,8 @@ pub(super) struct Worker<'w> {
     pub(super) session: Option<&'w Session>,
     pub(super) raw: Buffers,
     pub(super) packed: Buffers,
+    /// For runs from the cache, which are larger than blocks.
+    pub(super) fetched: Buffers,
     pub(super) spent: &'w Spent,
 }
 
@@ -213,7 +215,7 @@ impl Worker<'_> {
 
     fn fetch(&self, places: &[Place]) -> Done {
         let session = self.session.expect("only a session gives places");
-        let mut data = self.packed.take();
+        let mut data = self.fetched.take();
         let read = Spent::time(&self.spent.fetch, || session.read(places, &mut data));
         Done::Fetched { data, damaged: read.err() }
     }
