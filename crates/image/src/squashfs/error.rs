@@ -61,7 +61,7 @@ impl SquashfsError {
         match self {
             Self::Unpackable(Unpackable::Read { error, .. })
             | Self::Write(
-                WriteError::Image { error, .. } | WriteError::Stream(error) | WriteError::Spool(error),
+                WriteError::Image { error, .. } | WriteError::Stream { error, .. } | WriteError::Spool(error),
             ) => Some(error),
             _ => None,
         }

@@ -31,8 +31,13 @@ pub enum WriteError {
         error: io::Error,
     },
     /// A stream ended or failed.
-    #[error("cannot read the archive: {0}")]
-    Stream(io::Error),
+    #[error("cannot read `{}` in the archive: {error}", member.escape_ascii())]
+    Stream {
+        /// What was being read.
+        member: Box<[u8]>,
+        /// Why it cannot be.
+        error: io::Error,
+    },
     /// Memory on the disk for what came from a stream and may be needed again.
     #[error("cannot keep a part of the archive in the directory for temporary files: {0}")]
     Spool(io::Error),

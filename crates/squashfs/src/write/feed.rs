@@ -146,7 +146,8 @@ impl<'t, 'w> Feed<'t, 'w> {
             let piece = self.decider.piece(&Origin::Gone, size, index);
             let length = piece.length as usize;
             let mut data = self.raw.at_least(length);
-            reader.read_exact(&mut data[..length]).map_err(WriteError::Stream)?;
+            let read = reader.read_exact(&mut data[..length]);
+            read.map_err(|error| WriteError::Stream { member: path.into(), error })?;
             let ticket = self.decider.emitter.hash(Job::Hash { data, pieces: vec![piece.clone()] });
             self.batches.push_back(ticket);
             self.push(Event::Piece(piece, None))?;
