@@ -181,7 +181,7 @@ fn places_that_cannot_hold_an_image_are_named() {
         writer.write(&tree, &place.path("tree")),
     ];
     insta::assert_snapshot!(messages.map(|it| place.refused(it)).join("\n"), @"
-    cannot write `DIR/no/such/directory/image`: failed to read directory `DIR/no/such/directory`: No such file or directory (os error 2)
+    cannot write `DIR/no/such/directory/image`: No such file or directory (os error 2)
     cannot write `DIR/tree`: Is a directory (os error 21)
     ");
 }
@@ -230,8 +230,8 @@ fn an_archive_that_is_cut_off_is_no_image() {
         messages.push(place.refused(Writer::new(quick()).write_tar(stream, &place.image())));
     }
     insta::assert_snapshot!(messages.join("\n"), @"
-    cannot read the archive: it is cut off: get it again
-    cannot read the archive: it is cut off: get it again
+    cannot read `dir/member` in the archive: it is cut off: get it again
+    cannot read `dir/member` in the archive: it is cut off: get it again
     cannot read the archive: it is cut off: get it again
     ");
 }

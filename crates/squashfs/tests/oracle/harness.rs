@@ -49,7 +49,7 @@ fn backhand_reads_what_has_no_extended_nodes() {
         fs::remove_dir_all(tree.join(path)).unwrap();
     }
     let image = dir.path().join("image");
-    mksquashfs(&tree, &image, &["-comp", "gzip", "-Xcompression-level", "1"]);
+    mksquashfs(&tree, &image, &["-comp", "zstd", "-Xcompression-level", "1"]);
     agree(&image, &host::facts(&tree, Ask::Source), Witnesses { holes: false, ..Witnesses::ALL });
 }
 

@@ -72,7 +72,9 @@ fn the_highest_levels_are_read_by_all() {
             Writer::new(Options { compressor, block_size, ..Options::default() })
                 .write(&tree, &image)
                 .unwrap();
-            agree(&image, &facts, Witnesses::ALL);
+            // Its gzip is not built here: it would change the flate2 of every other test.
+            let backhand = compressor.name() != "gzip";
+            agree(&image, &facts, Witnesses { backhand, ..Witnesses::ALL });
         }
     }
 }
