@@ -11,8 +11,9 @@ use serde_json::Value;
 #[test]
 fn crates_use_only_what_the_architecture_allows() {
     insta::assert_snapshot!(edges(), @"
-    cli -> engine exec image plan report squashfs
-    engine -> exec image plan source sysroot vm
+    chromeos -> exec image plan
+    cli -> chromeos engine exec image plan report squashfs
+    engine -> chromeos exec image plan source sysroot vm
     exec -> pdeath plan
     image -> exec plan squashfs
     pdeath ->

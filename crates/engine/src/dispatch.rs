@@ -1,7 +1,7 @@
 //! From an action to the crate that does it: the one exhaustive match.
 
 use bootway_exec::{Cmd, Cx, StepOutput};
-use bootway_plan::{Action, Explain, Failure};
+use bootway_plan::{Action, ArtifactKind, Explain, Failure};
 use bootway_source::{DebianError, DebianFiles};
 use camino::Utf8Path;
 
@@ -22,6 +22,7 @@ pub(crate) fn run(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<Vec<S
         Action::Squashfs(step) => explain(bootway_image::squashfs(cx, step)),
         Action::Uki(step) => explain(bootway_image::uki(cx, step)),
         Action::Disk(step) => explain(bootway_image::disk(cx, step)),
+        Action::Harvest(step) => explain(bootway_chromeos::harvest(cx, step)),
         Action::Inspect(step) => explain(bootway_image::inspect(cx, step)),
         Action::Vm(step) => explain(bootway_vm::vm(cx, step, loaded.plan.machines())),
     }
@@ -51,11 +52,16 @@ pub(crate) fn commands(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<
         | Action::Squashfs(_)
         | Action::Uki(_)
         | Action::Disk(_)
+        | Action::Harvest(_)
         | Action::Inspect(_) => Ok(Vec::new()),
     }
 }
 
 /// Whether what is at `path` is what it is said to be.
-pub(crate) fn verify(kind: bootway_plan::ArtifactKind, path: &Utf8Path) -> Result<(), Failure> {
-    explain(bootway_image::verify(kind, path))
+pub(crate) fn verify(kind: ArtifactKind, path: &Utf8Path) -> Result<(), Failure> {
+    explain(bootway_image::verify(kind, path))?;
+    match kind {
+        ArtifactKind::ChromeosKernel => explain(bootway_chromeos::verify(path)),
+        _ => Ok(()),
+    }
 }

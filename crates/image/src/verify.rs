@@ -55,6 +55,11 @@ pub fn verify(kind: ArtifactKind, path: &Utf8Path) -> Result<(), VerifyError> {
             let reason = kernel::parse(&start).is_none().then(|| starts_with(&start));
             found(reason, "a Linux kernel: a bzImage with `HdrS`, an arm64 Image, or ELF")
         }
+        ArtifactKind::ChromeosKernel => {
+            // The crate that knows what is in one looks at the rest.
+            let reason = (!start.starts_with(b"CHROMEOS")).then(|| starts_with(&start));
+            found(reason, "a ChromeOS kernel partition: it begins with `CHROMEOS`")
+        }
         ArtifactKind::Initramfs => found(initramfs(path)?, "a newc archive with an /init"),
         ArtifactKind::Squashfs => found(squashfs(path, &start, size), "a squashfs 4.0 image"),
         ArtifactKind::Ext4 => found(ext(&start, size), "an ext2, ext3 or ext4 file system"),

@@ -32,6 +32,8 @@ pub enum ArtifactKind {
     Tree,
     /// A Linux kernel that a boot loader can start: x86 bzImage, arm64 Image, or ELF.
     Kernel,
+    /// A `ChromeOS` kernel partition: keyblock, preamble and body, each where the one before says.
+    ChromeosKernel,
     /// A cpio archive in the newc format, maybe compressed, that has an `/init`.
     Initramfs,
     /// A squashfs 4.0 image.
@@ -55,6 +57,7 @@ impl ArtifactKind {
             Self::File => "file",
             Self::Tree => "tree",
             Self::Kernel => "kernel",
+            Self::ChromeosKernel => "chromeos-kernel",
             Self::Initramfs => "initramfs",
             Self::Squashfs => "squashfs",
             Self::Ext4 => "ext4",

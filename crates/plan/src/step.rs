@@ -11,6 +11,7 @@ use crate::{ArtifactKind, Name, OutputName, Source};
 
 mod command;
 mod disk;
+mod harvest;
 mod inspect;
 mod source;
 mod tree;
@@ -19,6 +20,7 @@ mod vm;
 
 pub use command::{Command, CommandOutput, InvalidTemplate, Part, Template};
 pub use disk::{BootAttributes, Disk, DiskFormat, FsKind, Partition, PartitionType, Share, ShareOf, Size};
+pub use harvest::Harvest;
 pub use inspect::{Expect, Inspect};
 pub use source::{Debian, Fetch, Unpack};
 pub use tree::{Compression, Compressor, Edit, Initramfs, Mode, Owners, Squashfs, Tree, TreeFrom, TreePart};
@@ -49,6 +51,8 @@ pub enum Action {
     Uki(Uki),
     /// Partitions to a GPT disk.
     Disk(Disk),
+    /// `ChromeOS` images to what an image of one's own is made of.
+    Harvest(Harvest),
     /// Expectations on an image or tree.
     Inspect(Inspect),
     /// Boot and check.
@@ -57,7 +61,7 @@ pub enum Action {
 
 impl Action {
     /// Every kind, in the words of the plan.
-    pub const KINDS: [&str; 11] = [
+    pub const KINDS: [&str; 12] = [
         "command",
         "debian",
         "fetch",
@@ -67,6 +71,7 @@ impl Action {
         "squashfs",
         "uki",
         "disk",
+        "harvest",
         "inspect",
         "vm",
     ];
@@ -83,6 +88,7 @@ impl Action {
             Self::Squashfs(_) => "squashfs",
             Self::Uki(_) => "uki",
             Self::Disk(_) => "disk",
+            Self::Harvest(_) => "harvest",
             Self::Inspect(_) => "inspect",
             Self::Vm(_) => "vm",
         }
@@ -101,6 +107,7 @@ impl Action {
             Self::Disk(it) => {
                 it.partitions.iter().filter_map(|partition| partition.content.as_ref()).collect()
             }
+            Self::Harvest(it) => it.sources(),
             Self::Inspect(it) => vec![&it.image],
             Self::Vm(it) => it.sources(),
         };
@@ -122,6 +129,7 @@ impl Action {
             Self::Squashfs(_) => one("image", ArtifactKind::Squashfs),
             Self::Uki(_) => one("uki", ArtifactKind::Efi),
             Self::Disk(_) => one("disk", ArtifactKind::Disk),
+            Self::Harvest(it) => it.outputs(),
             Self::Inspect(_) | Self::Vm(_) => Vec::new(),
         }
     }
@@ -141,6 +149,7 @@ impl Action {
             Self::Squashfs(_) => "image.squashfs".to_owned(),
             Self::Uki(_) => "uki.efi".to_owned(),
             Self::Disk(_) => "disk.raw".to_owned(),
+            Self::Harvest(_) => Harvest::file_name(output),
             Self::Debian(_) | Self::Unpack(_) | Self::Tree(_) | Self::Inspect(_) | Self::Vm(_) => {
                 output.to_string()
             }
@@ -167,6 +176,7 @@ impl Action {
             Self::Squashfs(it) => it.summary(),
             Self::Uki(it) => format!("{} + {} initrd", it.kernel, it.initrd.len()),
             Self::Disk(it) => it.summary(),
+            Self::Harvest(it) => it.summary(),
             Self::Inspect(it) => format!("{}, {} expectations", it.image, it.expect.len()),
             Self::Vm(it) => it.summary(),
         }
