@@ -92,6 +92,8 @@ pub enum EventKind {
         /// What was seen, or what was missing.
         detail: Option<String>,
     },
+    /// Something that was found out about what the step looked at, and why it is believed.
+    Finding(Finding),
     /// A step ended well.
     Finished,
     /// A step ended badly.
@@ -175,6 +177,59 @@ pub enum Verdict {
     TimedOut,
     /// It did not run; the detail says why. Never counted as a pass.
     NotRun,
+}
+
+/// Something that was found out about an image, and why it is believed.
+///
+/// A finding is no check: nobody said what must be true. What must be is written as an expectation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Finding {
+    /// What it is about, such as `the shim`.
+    pub about: String,
+    /// The question, in a few words: `refuses an unsigned root`.
+    pub name: String,
+    /// What the answer means for whoever wants the image to boot.
+    pub judgement: Judgement,
+    /// The answer: `no`, `257`, `DEV REC`.
+    pub answer: String,
+    /// What was seen, and where.
+    pub evidence: String,
+}
+
+/// What a [`Finding`] means for whoever wants an image to boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Judgement {
+    /// As it should be.
+    Good,
+    /// Neither good nor bad.
+    Fact,
+    /// It may be trouble.
+    Doubtful,
+    /// It will be trouble.
+    Bad,
+    /// It could not be found out; the evidence says why.
+    Unknown,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}: {} ({})", self.about, self.name, self.answer, self.evidence)
+    }
+}
+
+impl Judgement {
+    /// The word for it, with a sign.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "✓ good",
+            Self::Fact => "· fact",
+            Self::Doubtful => "! doubtful",
+            Self::Bad => "✗ bad",
+            Self::Unknown => "? unknown",
+        }
+    }
 }
 
 /// A disk, drawn to scale in the report.

@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod disk;
+mod findings;
 mod steps;
 mod timeline;
 
@@ -37,6 +38,7 @@ fn write(page: &mut String, report: &Report) -> fmt::Result {
     page.push_str("<main>\n");
     failures(page, report)?;
     checks(page, report)?;
+    findings::write(page, report)?;
     timeline::write(page, report)?;
     disk::write(page, report)?;
     skips(page, report)?;

@@ -27,6 +27,7 @@ pub fn to_markdown(report: &Report) -> String {
     }
     failures(&mut md, report);
     checks(&mut md, report);
+    findings(&mut md, report);
     steps(&mut md, report);
     artifacts(&mut md, report);
     md
@@ -68,6 +69,23 @@ fn checks(md: &mut String, report: &Report) {
         let detail = check.detail.as_deref().map(cell).unwrap_or_default();
         let (verdict, after) = (verdict(check.verdict), seconds(check.after_ms));
         let _ = writeln!(md, "| {verdict} | {} | {} | {after} s | {detail} |", cell(&check.name), step.id);
+    }
+}
+
+fn findings(md: &mut String, report: &Report) {
+    let mut findings = report.steps.iter().flat_map(|step| &step.findings).peekable();
+    if findings.peek().is_none() {
+        return;
+    }
+    md.push_str("\n## Findings\n\n| about | question | answer | | evidence |\n|---|---|---|---|---|\n");
+    for it in findings {
+        let (about, name, answer) = (cell(&it.about), cell(&it.name), cell(&it.answer));
+        let _ = writeln!(
+            md,
+            "| {about} | {name} | {answer} | {} | {} |",
+            it.judgement.as_str(),
+            cell(&it.evidence)
+        );
     }
 }
 

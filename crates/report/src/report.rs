@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bootway_plan::{
-    Artifact, Class, DiskMap, Event, EventKind, Failure, Name, RunInfo, StepId, Stream, Verdict,
+    Artifact, Class, DiskMap, Event, EventKind, Failure, Finding, Name, RunInfo, StepId, Stream, Verdict,
 };
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,9 @@ pub struct StepReport {
     pub artifacts: Vec<Artifact>,
     /// What it checked.
     pub checks: Vec<CheckReport>,
+    /// What it found out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
     /// Disks it laid out.
     pub layouts: Vec<DiskMap>,
     /// How often it was silent for too long.
@@ -177,6 +180,7 @@ impl Report {
             | EventKind::Layout(_)
             | EventKind::Made(_)
             | EventKind::Check { .. }
+            | EventKind::Finding(_)
             | EventKind::Finished => (),
         }
     }
@@ -204,6 +208,7 @@ impl StepReport {
             notes: Vec::new(),
             artifacts: Vec::new(),
             checks: Vec::new(),
+            findings: Vec::new(),
             layouts: Vec::new(),
             heartbeats: 0,
             log: Lines::default(),
@@ -258,6 +263,7 @@ impl StepReport {
             }
             EventKind::Note { text } => self.notes.push(said(text)),
             EventKind::Heartbeat { .. } => self.heartbeats += 1,
+            EventKind::Finding(finding) => self.findings.push(finding.clone()),
             EventKind::Layout(map) => self.layouts.push(map.clone()),
             EventKind::Made(artifact) => self.artifacts.push(artifact.clone()),
             EventKind::Check { name, verdict, after_ms, detail } => self.checks.push(CheckReport {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, fmt::Write as _, io::Write};
 
-use bootway_plan::{Bytes, Class, Event, EventKind, Failure, StepId, Unit, Verdict};
+use bootway_plan::{Bytes, Class, Event, EventKind, Failure, Judgement, StepId, Unit, Verdict};
 
 use crate::{
     Report, Sink, State, StepReport, markdown,
@@ -109,11 +109,15 @@ impl<W: Write> Terminal<W> {
             EventKind::Note { text } => {
                 self.line(at, Tone::Dim, "·", &format!("{label}: {}", one_line(text)));
             }
+            EventKind::Finding(it) if matches!(it.judgement, Judgement::Bad | Judgement::Doubtful) => {
+                self.line(at, Tone::Warn, "!", &format!("{label}: {}", one_line(&it.to_string())));
+            }
             kind if self.style.verbosity == Verbosity::Verbose => self.tell_more(at, &label, kind),
             EventKind::Made(_)
             | EventKind::Command { .. }
             | EventKind::Line { .. }
             | EventKind::Layout(_)
+            | EventKind::Finding(_)
             | EventKind::RunStarted(_)
             | EventKind::RunFinished { .. } => (),
         }
@@ -129,6 +133,9 @@ impl<W: Write> Terminal<W> {
             }
             EventKind::Command { line } => {
                 self.line(at, Tone::Dim, "$", &format!("{label}: {}", one_line(line)));
+            }
+            EventKind::Finding(finding) => {
+                self.line(at, Tone::Dim, "·", &format!("{label}: {}", one_line(&finding.to_string())));
             }
             EventKind::Line { text, .. } => {
                 self.line(at, Tone::Plain, "|", &format!("{label}: {}", one_line(text)));
