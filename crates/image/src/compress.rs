@@ -60,7 +60,7 @@ pub(crate) fn decoder<'a>(magic: Magic, inner: impl Read + 'a) -> io::Result<Box
 /// # Errors
 ///
 /// If the stream is damaged, or there is more.
-pub(crate) fn decompress(bytes: &[u8], limit: u64) -> io::Result<Vec<u8>> {
+pub fn decompress(bytes: &[u8], limit: u64) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
     decoder(Magic::of(bytes), bytes)?.take(limit + 1).read_to_end(&mut out)?;
     if out.len() as u64 > limit {

@@ -163,8 +163,11 @@ impl<W: Write> Archive<'_, W> {
             self.progress.add(length as u64);
         }
         if found != expected {
-            let path =
-                if let Content::File { path, .. } = content { path.clone() } else { path.as_str().into() };
+            let path = match content {
+                Content::File { path, .. } => path.clone(),
+                Content::Slices { file, .. } => file.path().to_owned(),
+                Content::Bytes(_) => path.as_str().into(),
+            };
             return Err(TreeError::Changed { path, expected, found }.into());
         }
         Ok(())

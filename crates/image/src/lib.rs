@@ -42,9 +42,11 @@ mod uki;
 mod verify;
 
 pub use disk::{DiskError, disk, disk_layout};
+pub use compress::decompress;
 pub use format::{
     gpt::{Copy as GptCopy, Entry as GptEntry, Gpt, GptError, read as read_gpt},
     guid::Guid,
+    modinfo::{InvalidModule, Modinfo, parse as parse_modinfo},
 };
 pub use fs::{
     FsError,
@@ -57,6 +59,6 @@ pub use layout::LayoutError;
 pub use modules::ModulesError;
 pub use sink::SinkError;
 pub use squashfs::{SquashfsError, squashfs};
-pub use tree::{Content, Node, NodeKind, Tree, TreeError, tree, write as write_tree};
+pub use tree::{Content, CpioError, Node, NodeKind, Tree, TreeError, tree, write as write_tree};
 pub use uki::{UkiError, uki};
 pub use verify::{VerifyError, verify};

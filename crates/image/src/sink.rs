@@ -14,7 +14,11 @@ use fs_err::File;
 use rustix::io::Errno;
 use thiserror::Error;
 
-use crate::{Content, progress::Progress};
+use crate::{
+    Content,
+    progress::Progress,
+    tree::{Backing, Slice, Stretch, stretches},
+};
 
 /// Gathered before it is written; small enough to stay in a processor's cache.
 const BUFFER: usize = 512 << 10;
@@ -98,7 +102,52 @@ impl<'a> Sink<'a> {
                 Ok(())
             }
             Content::File { path, size, .. } => self.file(path, *size, extents),
+            Content::Slices { file, slices, size } => self.slices(file, slices, *size, extents),
         }
+    }
+
+    /// Pieces of `from`; its holes, and those between the pieces, stay holes.
+    fn slices(
+        &mut self,
+        from: &Backing,
+        slices: &[Slice],
+        size: u64,
+        extents: &[(u64, u64)],
+    ) -> Result<(), SinkError> {
+        let file = from.file().try_clone().map_err(SinkError::Read)?;
+        let file = File::from_parts(file, from.path());
+        let meta = file.metadata().map_err(SinkError::Read)?;
+        let source = Source { file, path: from.path(), size: from.size() };
+        if meta.len() != from.size() {
+            return Err(source.changed(meta.len()));
+        }
+        let sparse = meta.blocks() * 512 < meta.len();
+        let mut at = 0;
+        for &(to, len) in extents {
+            let mut to = to;
+            for stretch in stretches(slices, size, at, at + len) {
+                match stretch {
+                    Stretch::Hole { len } => {
+                        self.moved(len)?;
+                        to += len;
+                    }
+                    Stretch::Data { offset, len } => {
+                        let shared = self.shares
+                            && len >= BLOCK
+                            && (self.base + to).is_multiple_of(BLOCK)
+                            && offset.is_multiple_of(BLOCK);
+                        if shared || len >= KERNEL_COPY {
+                            self.big(&source, meta.dev(), sparse, offset, to, len)?;
+                        } else {
+                            self.small(&source, offset, to, len, false)?;
+                        }
+                        to += len;
+                    }
+                }
+            }
+            at += len;
+        }
+        Ok(())
     }
 
     /// Everything is in the file when this returns.

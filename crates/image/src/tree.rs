@@ -21,11 +21,18 @@ use thiserror::Error;
 use crate::class::{class_of, hint_of};
 
 mod compose;
+mod cpio;
+mod follow;
 mod load;
+mod slices;
 mod write;
 
 pub(crate) use compose::{Composer, matcher, without};
 pub(crate) use load::{join, load, load_directory};
+pub use cpio::CpioError;
+use slices::SliceReader;
+pub use slices::{Backing, Slice};
+pub(crate) use slices::{Stretch, stretches};
 pub use write::write;
 
 /// A tree of files, by path; the root is a node too. Parents sort before what is in them.
@@ -101,6 +108,15 @@ pub enum Content {
         /// Of its bytes, if a step made it.
         digest: Option<Digest>,
     },
+    /// In pieces of another file, such as a disk image; what is between them is zeros that are stored nowhere.
+    Slices {
+        /// The file that has them.
+        file: Arc<Backing>,
+        /// The pieces: ascending, none overlaps another, none ends after `size`.
+        slices: Arc<[Slice]>,
+        /// Bytes of all of it, holes too.
+        size: u64,
+    },
 }
 
 impl Content {
@@ -108,7 +124,7 @@ impl Content {
     pub fn size(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::File { size, .. } => *size,
+            Self::File { size, .. } | Self::Slices { size, .. } => *size,
         }
     }
 
@@ -117,6 +133,7 @@ impl Content {
         Ok(match self {
             Self::Bytes(bytes) => Box::new(&**bytes),
             Self::File { path, .. } => Box::new(fs_err::File::open(path)?),
+            Self::Slices { file, slices, size } => Box::new(SliceReader { file, slices, size: *size, at: 0 }),
         })
     }
 }

@@ -7,19 +7,23 @@ use thiserror::Error;
 
 /// What a module says about itself, as far as loading it is concerned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Modinfo {
+pub struct Modinfo {
     /// Its name, with underscores.
-    pub(crate) name: Option<String>,
+    pub name: Option<String>,
     /// Modules that must be there before it.
-    pub(crate) depends: Vec<String>,
+    pub depends: Vec<String>,
     /// Modules or aliases that should be there as well.
-    pub(crate) softdeps: Vec<String>,
+    pub softdeps: Vec<String>,
+    /// Files that it may ask `lib/firmware` for.
+    pub firmware: Vec<String>,
+    /// The kernel that it was built for: its release, then options, with spaces between.
+    pub vermagic: Option<String>,
     /// Other names under which the kernel asks for it, as patterns.
-    pub(crate) aliases: Vec<String>,
+    pub aliases: Vec<String>,
 }
 
 /// Reads the `.modinfo` section of an uncompressed module.
-pub(crate) fn parse(elf: &[u8]) -> Result<Modinfo, InvalidModule> {
+pub fn parse(elf: &[u8]) -> Result<Modinfo, InvalidModule> {
     let file = object::File::parse(elf).map_err(|_| InvalidModule::Elf)?;
     let section = file.section_by_name(".modinfo").ok_or(InvalidModule::NoModinfo)?;
     let data = section.data().map_err(|_| InvalidModule::NoModinfo)?;
@@ -32,6 +36,8 @@ pub(crate) fn parse(elf: &[u8]) -> Result<Modinfo, InvalidModule> {
             "depends" => {
                 info.depends.extend(value.split(',').filter(|name| !name.is_empty()).map(str::to_owned));
             }
+            "firmware" => info.firmware.push(value.to_owned()),
+            "vermagic" => info.vermagic = Some(value.to_owned()),
             "alias" => info.aliases.push(value.to_owned()),
             "softdep" => {
                 let words = value.split_whitespace().filter(|word| !matches!(*word, "pre:" | "post:"));
@@ -45,7 +51,7 @@ pub(crate) fn parse(elf: &[u8]) -> Result<Modinfo, InvalidModule> {
 
 /// The bytes are not a kernel module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(crate) enum InvalidModule {
+pub enum InvalidModule {
     /// No ELF file.
     #[error("it is not an ELF file")]
     Elf,
@@ -100,12 +106,16 @@ pub(crate) mod tests {
             "alias=ext3",
             "depends=crc16,mbcache",
             "name=ext4",
+            "firmware=a/b.bin",
+            "vermagic=6.1.0 SMP mod_unload ",
         ];
         let expected = Modinfo {
             name: Some("ext4".to_owned()),
             depends: vec!["crc16".to_owned(), "mbcache".to_owned()],
             softdeps: vec!["crc32c".to_owned(), "aead2".to_owned()],
             aliases: vec!["fs-ext4".to_owned(), "ext3".to_owned()],
+            firmware: vec!["a/b.bin".to_owned()],
+            vermagic: Some("6.1.0 SMP mod_unload ".to_owned()),
         };
         assert_eq!(parse(&module(&lines)), Ok(expected));
         assert_eq!(parse(b"not a module"), Err(InvalidModule::Elf));

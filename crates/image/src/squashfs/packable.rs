@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, os::unix::fs::MetadataExt, sync::Arc};
 
 use bootway_exec::Cx;
 use bootway_plan::TreePath;
-use bootway_squashfs::{Ident, Kind};
+use bootway_squashfs::{Ident, Kind, Piece};
 use camino::Utf8Path;
 
 use super::SquashfsError;
-use crate::tree::{Content, Node, NodeKind, Tree, TreeError};
+use crate::tree::{Content, Node, NodeKind, Slice, Tree, TreeError};
 
 /// How many files a note names at most.
 const MAX_NAMED: usize = 5;
@@ -61,6 +61,14 @@ fn kind(node: &Node) -> Result<Kind, TreeError> {
         NodeKind::File(Content::File { path, size, .. }) => {
             let ident = ident(path, *size)?;
             Kind::File(bootway_squashfs::Content::File { path: path.as_std_path().into(), ident })
+        }
+        NodeKind::File(Content::Slices { file, slices, size }) => {
+            let piece = |it: &Slice| Piece { at: it.at, offset: it.offset, size: it.len };
+            Kind::File(bootway_squashfs::Content::Pieces {
+                file: Arc::clone(file.file()),
+                pieces: slices.iter().map(piece).collect(),
+                size: *size,
+            })
         }
         NodeKind::HardLink { to } => return Err(TreeError::NotAFile { path: to.clone() }),
         NodeKind::Symlink { target } => Kind::Symlink(target.as_bytes().into()),

@@ -10,7 +10,7 @@ use bootway_exec::Cx;
 use bootway_plan::{Digest, Digester, Entry, EntryKind, Manifest, TreePath};
 use camino::Utf8Path;
 
-use super::{Content, Node, NodeKind, Tree, TreeError, load::join, manifest_path};
+use super::{Content, Node, NodeKind, Stretch, Tree, TreeError, load::join, manifest_path, stretches};
 use crate::progress::Progress;
 
 /// How much is copied between two looks at the cancellation.
@@ -149,6 +149,36 @@ fn write_file(
                 return Err(TreeError::Changed { path: path.clone(), expected: *size, found: copied });
             }
             Ok(digest)
+        }
+        Content::Slices { file: from, slices, size } => {
+            let mut digester = Digester::default();
+            let mut at = 0;
+            for stretch in stretches(slices, *size, 0, *size) {
+                let (offset, len) = match stretch {
+                    Stretch::Data { offset, len } => (Some(offset), len),
+                    Stretch::Hole { len } => (None, len),
+                };
+                let mut done = 0;
+                while done < len {
+                    if cx.cancel.is_cancelled() {
+                        return Err(TreeError::Cancelled);
+                    }
+                    let piece = (len - done).min(buffer.len() as u64);
+                    let bytes = &mut buffer[..piece as usize];
+                    if let Some(offset) = offset {
+                        from.read_exact_at(bytes, offset + done)?;
+                        std::os::unix::fs::FileExt::write_all_at(file.file(), bytes, at)?;
+                    } else {
+                        bytes.fill(0);
+                    }
+                    digester.update(bytes);
+                    progress.add(piece);
+                    done += piece;
+                    at += piece;
+                }
+            }
+            file.set_len(*size)?;
+            Ok(digester.finish())
         }
     }
 }
