@@ -39,6 +39,19 @@ begin a plan with `#:schema PATH/plan.schema.json`.
 A plan is strict TOML: an unknown key is an error, and so is everything else that would otherwise be ignored.
 A step's kind is its key (`squashfs = { … }`), so that an error points at the value itself. Edges come from references
 (`packages:boot/vmlinuz-*`), so the graph cannot disagree with the data.
+
+A table in any list of a step's parameters (a partition, a part of a tree, an edit, an expectation, a check) may have a
+[`when`](#when): if it does not hold, the plan is read as if the table were not there. An edit has it beside its one key:
+
+```toml
+edits = [
+  { truncate = { path = "etc/machine-id" } },
+  { symlink = { path = "sbin/init", target = "/init" }, when = { var = "init", set = true } },
+]
+```
+
+A condition that is needed in many places gets a name: `[vars.inject]` with `when = { var = "drivers", in = ["inject",
+"both"] }` is `true` or `false`, and `"${inject}"` may stand where a truth value is wanted.
 ";
 
 struct Format<'a> {
@@ -87,7 +100,9 @@ impl Format<'_> {
         if let Some(word) = schema.get("const") {
             return Some(format!("- `{}`: {meaning}", word.to_string().trim_matches('"')));
         }
-        if let Some((key, value)) = schema["properties"].as_object().and_then(|it| it.iter().next()) {
+        // What every variant may have besides is said once, in the text at the top.
+        let mut properties = schema["properties"].as_object().into_iter().flatten();
+        if let Some((key, value)) = properties.find(|(key, _)| *key != "when") {
             let parameters = value["properties"].as_object().into_iter().flatten();
             let parameters: Vec<String> = parameters
                 .map(|(name, it)| format!("`{name}` ({})", one_line(&prose(it)).trim_end_matches('.')))

@@ -8,7 +8,7 @@ use crate::{
     node::Span,
     problem::Collector,
     spec::StepSpec,
-    step::{Boot, Command, Disk, Expect, Inspect, Machines, ShareOf, Size, Vm},
+    step::{Boot, Command, Disk, Expect, FsKind, Inspect, Machines, Partition, ShareOf, Size, Table, Vm},
 };
 
 /// Checks `spec` and puts its steps in order.
@@ -144,10 +144,15 @@ fn check_disk(step: &StepSpec, disk: &Disk, problems: &mut Collector<'_>) {
         let label = &partition.label;
         let units = label.encode_utf16().count();
         if units > 36 {
-            let message =
+            let mut message =
                 format!("label `{label}` has {units} UTF-16 units, and GPT has room for 36: shorten it");
+            if let Some((prefix, _)) = label.split_once(':') {
+                let left = 36_usize.saturating_sub(prefix.encode_utf16().count() + 1);
+                message += &format!("; behind `{prefix}:` there is room for {left}");
+            }
             problems.add(&step.place_of(label), message);
         }
+        check_fs(step, partition, problems);
         let of_disk = matches!(partition.size, Size::Share(share) if share.of == ShareOf::Disk);
         if (of_disk || partition.grow) && disk.size.is_none() {
             let message = format!(
@@ -156,9 +161,45 @@ fn check_disk(step: &StepSpec, disk: &Disk, problems: &mut Collector<'_>) {
             problems.add(&step.place_of(label), message);
         }
     }
+    if disk.table == Table::None && disk.partitions.len() > 1 {
+        let count = disk.partitions.len();
+        let message = format!("without a table there is one partition, not {count}: leave `table` out");
+        problems.add(&step.action_span, message);
+    }
     if ![512, 4096].contains(&disk.sector_size.get()) {
         let message = format!("sectors of {} do not exist: use `512B` or `4KiB`", disk.sector_size);
         problems.add(&step.action_span, message);
+    }
+}
+
+/// What is said about a file system must be about one that is made.
+fn check_fs(step: &StepSpec, partition: &Partition, problems: &mut Collector<'_>) {
+    let label = &partition.label;
+    if let Some(fs_label) = &partition.fs_label {
+        let (bytes, most) = (fs_label.len(), if partition.fs == Some(FsKind::Fat32) { 11 } else { 16 });
+        let span = step.place_of(fs_label);
+        match partition.fs {
+            None => {
+                problems.add(&span, format!("partition `{label}` has an `fs-label` and no `fs`: add one"))
+            }
+            Some(fs) if bytes > most => problems.add(
+                &span,
+                format!(
+                    "`fs-label` `{fs_label}` has {bytes} bytes, {} has room for {most}: shorten it",
+                    fs.as_str()
+                ),
+            ),
+            Some(_) => (),
+        }
+    }
+    if partition.journal == Some(true) && partition.fs != Some(FsKind::Ext4) {
+        let message =
+            format!("partition `{label}` asks for a journal, which only ext4 has: write `fs = \"ext4\"`");
+        problems.add(&step.place_of(label), message);
+    }
+    if partition.min_content.is_some() && partition.content.is_none() {
+        let message = format!("partition `{label}` has a `min-content` and no `content`: add one");
+        problems.add(&step.place_of(label), message);
     }
 }
 
@@ -170,6 +211,13 @@ fn check_vm(step: &StepSpec, vm: &Vm, problems: &mut Collector<'_>) {
         if let Err(reason) = check.kind() {
             problems.add(&step.place_of(&check.name), reason);
         }
+        if check.screen.is_some() && vm.boot != Boot::Chromeos {
+            let message = format!(
+                "check `{}` looks at the screen, which only a machine with `boot = \"chromeos\"` has: use `console`",
+                check.name
+            );
+            problems.add(&step.place_of(&check.name), message);
+        }
     }
     match vm.boot {
         Boot::Disk if vm.image.is_none() => {
@@ -178,7 +226,18 @@ fn check_vm(step: &StepSpec, vm: &Vm, problems: &mut Collector<'_>) {
         Boot::Kernel if vm.kernel.is_none() => {
             problems.add(&step.action_span, "a machine with `boot = \"kernel\"` needs a `kernel`");
         }
-        Boot::Disk | Boot::Kernel => (),
+        Boot::Chromeos if vm.image.is_none() => {
+            problems.add(&step.action_span, "a machine with `boot = \"chromeos\"` needs an `image`");
+        }
+        Boot::Disk | Boot::Kernel | Boot::Chromeos => (),
+    }
+    if let (Boot::Chromeos, Some(source)) = (vm.boot, vm.kernel.as_ref().or(vm.initrd.as_ref())) {
+        let message =
+            "with `boot = \"chromeos\"` the kernel is the one on the disk: leave out `kernel` and `initrd`";
+        problems.add(&step.place_of_source(source), message);
+    }
+    if vm.attach.is_some() && vm.image.is_none() {
+        problems.add(&step.action_span, "`attach` is about the disk: add its `image`");
     }
 }
 

@@ -11,6 +11,7 @@ mod read;
 mod when;
 
 pub use when::When;
+pub(crate) use when::prune;
 
 /// The only format there is.
 pub(crate) const FORMAT: i64 = 1;

@@ -19,14 +19,15 @@ mod uki;
 mod vm;
 
 pub use command::{Command, CommandOutput, InvalidTemplate, Part, Template};
-pub use disk::{BootAttributes, Disk, DiskFormat, FsKind, Partition, PartitionType, Share, ShareOf, Size};
+pub use disk::{BootAttributes, Disk, DiskFormat, FsKind, Partition, PartitionType, Share, ShareOf, Size, Table};
 pub use harvest::Harvest;
 pub use inspect::{Expect, Inspect};
 pub use source::{Debian, Fetch, Unpack};
 pub use tree::{Compression, Compressor, Edit, Initramfs, Mode, Owners, Squashfs, Tree, TreeFrom, TreePart};
 pub use uki::Uki;
 pub use vm::{
-    AccelWish, Arch, Boot, Check, CheckKind, Firmware, Limits, Login, MachineSpec, Machines, RunCheck, Vm,
+    AccelWish, Arch, Attach, Boot, Check, CheckKind, Firmware, Limits, Login, Look, MachineSpec, Machines,
+    RunCheck, Vm,
 };
 
 /// A kind of step and its parameters.
@@ -128,7 +129,7 @@ impl Action {
             Self::Initramfs(_) => one("initramfs", ArtifactKind::Initramfs),
             Self::Squashfs(_) => one("image", ArtifactKind::Squashfs),
             Self::Uki(_) => one("uki", ArtifactKind::Efi),
-            Self::Disk(_) => one("disk", ArtifactKind::Disk),
+            Self::Disk(it) => one("disk", it.kind()),
             Self::Harvest(it) => it.outputs(),
             Self::Inspect(_) | Self::Vm(_) => Vec::new(),
         }

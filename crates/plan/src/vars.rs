@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     nearest::unknown,
-    node::{Node, Value},
+    node::{Key, Node, Value},
     problem::Collector,
+    spec::When,
 };
 
 /// What the world outside the plan says about its variables.
@@ -41,6 +42,9 @@ pub struct VarSpec {
     pub secret: bool,
     /// What it is for.
     pub help: Option<String>,
+    /// It is `true` where this holds, else `false`; nobody else says its value. Conditions on variables that come
+    /// later in the file are errors.
+    pub when: Option<When>,
 }
 
 /// What a variable holds.
@@ -146,6 +150,10 @@ pub(crate) fn bind(table: Option<&Node>, vars: &Vars, problems: &mut Collector<'
             bound.values.insert(key.text.clone(), String::new()); // Its uses are not a second problem.
             continue;
         };
+        if let Some(when) = &spec.when {
+            bound.follow(key, when, &spec, vars, problems);
+            continue;
+        }
         let from_env = || {
             let name = spec.env.as_ref()?;
             Some((vars.env.get(name).filter(|value| !value.is_empty())?.clone(), format!("env {name}")))
@@ -165,12 +173,75 @@ pub(crate) fn bind(table: Option<&Node>, vars: &Vars, problems: &mut Collector<'
         if spec.secret {
             bound.secrets.push(value.clone());
         }
+        let value = if spec.kind == VarType::Path { as_path(value) } else { value };
         let shown = if spec.secret { "[secret]".to_owned() } else { value.clone() };
         bound.shown.insert(key.text.clone(), Var { value: shown, from });
         bound.kinds.insert(key.text.clone(), spec.kind);
         bound.values.insert(key.text.clone(), value);
     }
     bound
+}
+
+impl Bound {
+    /// `${epoch}` and `${epoch-date}`: the plan's time in seconds, and as ISO 8601 has it. A variable of that name wins.
+    pub(crate) fn add_epoch(&mut self, epoch: u64) {
+        for (name, value) in [("epoch", epoch.to_string()), ("epoch-date", iso_8601(epoch))] {
+            self.values.entry(name.to_owned()).or_insert(value);
+        }
+    }
+
+    /// Gives a variable the truth of its condition.
+    fn follow(&mut self, key: &Key, when: &When, spec: &VarSpec, vars: &Vars, problems: &mut Collector<'_>) {
+        if *spec != (VarSpec { when: spec.when.clone(), help: spec.help.clone(), ..VarSpec::default() }) {
+            let message = "a variable with a `when` is true or false by it: it has nothing else but `help`";
+            problems.add(&key.span, message);
+        }
+        if vars.given.contains_key(&key.text) {
+            let message = format!("`{}` follows from other variables: give those with `--var`", key.text);
+            problems.add(&key.span, message);
+        }
+        let value = match when.holds(&self.values) {
+            Ok((holds, why)) => {
+                self.shown.insert(key.text.clone(), Var { value: holds.to_string(), from: why });
+                holds
+            }
+            Err(reason) => {
+                problems.add(
+                    &key.span,
+                    format!("the `when` of `{}`: {reason}; what it is about is written before it", key.text),
+                );
+                false
+            }
+        };
+        self.kinds.insert(key.text.clone(), VarType::Bool);
+        self.values.insert(key.text.clone(), value.to_string());
+    }
+}
+
+/// `2025-01-01T00:00:00Z`.
+///
+/// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+fn iso_8601(seconds: u64) -> String {
+    let days = seconds / 86_400 + 719_468; // Since 0000-03-01.
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// As a reference says it: a relative path begins with `./` or `../`.
+fn as_path(value: String) -> String {
+    let is_reference = ["/", "./", "../"].iter().any(|start| value.starts_with(start));
+    if value.is_empty() || value == "." || value == ".." || is_reference {
+        value
+    } else {
+        format!("./{value}")
+    }
 }
 
 impl VarSpec {

@@ -401,7 +401,7 @@ name = "two"
        |
     15 |   vm = { machine = "laptop", image = "late", check = [{ name = "nothing" }] }
        |                                      ^^^^^^
-    plan.toml:15:64: check `nothing` needs exactly one of `console`, `run`, `reboot = true` and `power-off = true`
+    plan.toml:15:64: check `nothing` needs exactly one of `console`, `screen`, `run`, `reboot = true` and `power-off = true`
        |
     15 |   vm = { machine = "laptop", image = "late", check = [{ name = "nothing" }] }
        |                                                                ^^^^^^^^^
@@ -545,4 +545,257 @@ fn the_schema_knows_every_kind() {
         assert!(step["properties"][kind].is_object(), "{kind}");
     }
     assert_eq!(step["oneOf"].as_array().map(Vec::len), Some(Action::KINDS.len()));
+}
+
+const CONDITIONS: &str = r#"
+[vars.drivers]
+default = "vendor"
+choices = ["vendor", "inject", "both", "none"]
+
+[vars.recovery]
+type = "path"
+default = ""
+
+[vars.vendor]
+when = { var = "drivers", in = ["vendor", "both"] }
+
+[vars.modules]
+when = { not = { var = "drivers", is = "none" } }
+
+[[phase]]
+name = "build"
+
+  [[phase.step]]
+  name = "shim"
+  harvest = { image = "./shim.bin", recovery = "${recovery}", modules = "${modules}" }
+
+  [[phase.step]]
+  name = "root"
+  [phase.step.tree]
+  from = [
+    { source = "./root", drop = ["lib/modules"], when = { not = { var = "vendor", is = "true" } } },
+    { source = "./root", when = { var = "vendor", is = "true" } },
+    { source = "shim/drivers", when = { var = "drivers", in = ["inject", "both"] } },
+  ]
+  edits = [
+    { truncate = { path = "etc/machine-id" } },
+    { mkdir = { path = "vendor" }, when = { var = "vendor", is = "true" } },
+    { when = { var = "recovery", set = true }, write = { path = "etc/date", text = "${epoch} ${epoch-date}" } },
+  ]
+
+  [[phase.step]]
+  name = "disk"
+  [phase.step.disk]
+  [[phase.step.disk.partition]]
+  label = "KERNEL"
+  type = "chromeos-kernel"
+  content = "shim/kernel"
+  [[phase.step.disk.partition]]
+  label = "vendor"
+  type = "linux-data"
+  size = { of = "files", percent = 115, plus = "20MiB" }
+  fs = "ext4"
+  content = "shim/drivers"
+  when = { var = "vendor", is = "true" }
+  [[phase.step.disk.partition]]
+  label = "root"
+  type = "linux-data"
+  fs = "ext4"
+  content = "root"
+"#;
+
+/// Elements of arrays whose `when` does not hold are as if they had not been written.
+#[test]
+fn elements_come_and_go_with_their_conditions() {
+    let shown = |given: &[(&str, &str)]| {
+        let given = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let vars = Vars { given, ..Vars::default() };
+        let plan = try_plan(&toml(CONDITIONS), &vars).unwrap_or_else(|problems| panic!("{problems}"));
+        let tree = serde_json::to_string(&plan.step("root").unwrap().action).unwrap();
+        format!("{plan}\n{tree}")
+    };
+    insta::assert_snapshot!(shown(&[]), @r#"
+    plan demo, epoch 1735689600
+      drivers = vendor (default)
+      modules = true (`drivers` is `vendor`)
+      recovery =  (default)
+      vendor = true (`drivers` is `vendor`)
+    build
+      1. shim  harvest    ./shim.bin
+      2. root  tree       ./root, 2 edits
+      3. disk  disk       GPT: KERNEL, vendor, root
+               p1 KERNEL  chromeos-kernel        fit          from shim/kernel
+               p2 vendor  linux-data        115% of files + 20MiB  ext4    from shim/drivers
+               p3 root    linux-data             fit  ext4    from root
+               after shim, root
+
+    {"tree":{"from":[{"source":"./root","at":""}],"edits":[{"truncate":{"path":"etc/machine-id"}},{"mkdir":{"path":"vendor","mode":"0755"}}],"owners":"root"}}
+    "#);
+    insta::assert_snapshot!(shown(&[("drivers", "both"), ("recovery", "reco.bin")]), @r#"
+    plan demo, epoch 1735689600
+      drivers = both (--var)
+      modules = true (`drivers` is `both`)
+      recovery = ./reco.bin (--var)
+      vendor = true (`drivers` is `both`)
+    build
+      1. shim  harvest    ./shim.bin, firmware of ./reco.bin
+      2. root  tree       ./root + shim/drivers, 3 edits
+               after shim
+      3. disk  disk       GPT: KERNEL, vendor, root
+               p1 KERNEL  chromeos-kernel        fit          from shim/kernel
+               p2 vendor  linux-data        115% of files + 20MiB  ext4    from shim/drivers
+               p3 root    linux-data             fit  ext4    from root
+               after shim, root
+
+    {"tree":{"from":[{"source":"./root","at":""},{"source":"shim/drivers","at":""}],"edits":[{"truncate":{"path":"etc/machine-id"}},{"mkdir":{"path":"vendor","mode":"0755"}},{"write":{"path":"etc/date","text":"1735689600 2025-01-01T00:00:00Z","mode":"0644"}}],"owners":"root"}}
+    "#);
+    insta::assert_snapshot!(shown(&[("drivers", "none")]), @r#"
+    plan demo, epoch 1735689600
+      drivers = none (--var)
+      modules = false (`drivers` is `none`)
+      recovery =  (default)
+      vendor = false (`drivers` is `none`)
+    build
+      1. shim  harvest    ./shim.bin
+      2. root  tree       ./root, 1 edits
+      3. disk  disk       GPT: KERNEL, root
+               p1 KERNEL  chromeos-kernel        fit          from shim/kernel
+               p2 root    linux-data             fit  ext4    from root
+               after shim, root
+
+    {"tree":{"from":[{"source":"./root","at":"","drop":["lib/modules"]}],"edits":[{"truncate":{"path":"etc/machine-id"}}],"owners":"root"}}
+    "#);
+}
+
+#[test]
+fn a_condition_that_cannot_be_decided_has_its_place() {
+    let written = |element: &str| {
+        bad(&format!(
+            "[vars.drivers]\ndefault = \"x\"\n[[phase]]\nname = \"build\"\n[[phase.step]]\nname = \"root\"\n[phase.step.tree]\nfrom = [\n{element}\n]\n"
+        ))
+    };
+    let all = [
+        r#"{ source = "./a", when = { var = "driver", is = "x" } }"#,
+        r#"{ source = "./a", when = { var = "drivers" } }"#,
+        r#"{ source = "./a", when = { vars = "drivers", is = "x" } }"#,
+        r#"{ source = "./a", when = "drivers" }"#,
+        r#"{ source = "./a", when = { all = [] } }"#,
+    ];
+    insta::assert_snapshot!(all.map(written).join("\n"), @r#"
+    `plan.toml` is not a plan that can be run
+    plan.toml:12:26: this `when`: unknown variable `driver`: did you mean `drivers`
+       |
+    12 | { source = "./a", when = { var = "driver", is = "x" } }
+       |                          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    `plan.toml` is not a plan that can be run
+    plan.toml:12:26: this `when`: a condition on a variable has exactly one of `is`, `in` and `set`
+       |
+    12 | { source = "./a", when = { var = "drivers" } }
+       |                          ^^^^^^^^^^^^^^^^^^^
+    `plan.toml` is not a plan that can be run
+    plan.toml:12:28: unknown key `vars`: did you mean `var`
+       |
+    12 | { source = "./a", when = { vars = "drivers", is = "x" } }
+       |                            ^^^^
+    `plan.toml` is not a plan that can be run
+    plan.toml:12:26: invalid type: string "drivers", expected struct When
+       |
+    12 | { source = "./a", when = "drivers" }
+       |                          ^^^^^^^^^
+    `plan.toml` is not a plan that can be run
+    plan.toml:12:26: this `when`: a condition has exactly one of `var`, `all`, `any` and `not`
+       |
+    12 | { source = "./a", when = { all = [] } }
+       |                          ^^^^^^^^^^^^
+    "#);
+}
+
+#[test]
+fn a_variable_that_follows_from_others_is_nobody_elses_to_say() {
+    let text = toml(
+        r#"
+[vars.both]
+when = { var = "later", is = "x" }
+[vars.later]
+default = "x"
+[vars.it]
+default = true
+when = { var = "later", is = "x" }
+[vars.said]
+when = { var = "later", is = "x" }
+[[phase]]
+name = "build"
+  [[phase.step]]
+  name = "root"
+  tree = { from = ["./a"] }
+"#,
+    );
+    let given = [("said".to_owned(), "true".to_owned())].into();
+    insta::assert_snapshot!(try_plan(&text, &Vars { given, ..Vars::default() }).unwrap_err(), @"
+    `plan.toml` is not a plan that can be run: 3 problems
+    plan.toml:5:7: the `when` of `both`: unknown variable `later`: there are none; what it is about is written before it
+      |
+    5 | [vars.both]
+      |       ^^^^
+    plan.toml:9:7: a variable with a `when` is true or false by it: it has nothing else but `help`
+      |
+    9 | [vars.it]
+      |       ^^
+    plan.toml:12:7: `said` follows from other variables: give those with `--var`
+       |
+    12 | [vars.said]
+       |       ^^^^
+    ");
+}
+
+#[test]
+fn what_is_said_about_a_file_system_must_be_possible() {
+    insta::assert_snapshot!(bad(r#"
+[[phase]]
+name = "build"
+  [[phase.step]]
+  name = "disk"
+  [phase.step.disk]
+  partition = [
+    { label = "a", type = "esp", fs = "fat32", fs-label = "twelve bytes", size = "64MiB" },
+    { label = "b", type = "swap", fs = "ext2", fs-label = "seventeen bytes 7", journal = true, size = "64MiB" },
+    { label = "c", type = "swap", fs-label = "none", min-content = "1MiB", size = "64MiB" },
+    { label = "shimboot_rootfs:a-name-of-twenty-one1", type = "swap", size = "64MiB" },
+  ]
+  [[phase.step]]
+  name = "two"
+  [phase.step.disk]
+  table = "none"
+  partition = [{ label = "a", type = "swap", size = "1MiB" }, { label = "b", type = "swap", size = "1MiB" }]
+"#), @r#"
+    `plan.toml` is not a plan that can be run: 7 problems
+    plan.toml:11:59: `fs-label` `twelve bytes` has 12 bytes, fat32 has room for 11: shorten it
+       |
+    11 |     { label = "a", type = "esp", fs = "fat32", fs-label = "twelve bytes", size = "64MiB" },
+       |                                                           ^^^^^^^^^^^^^^
+    plan.toml:12:15: partition `b` asks for a journal, which only ext4 has: write `fs = "ext4"`
+       |
+    12 |     { label = "b", type = "swap", fs = "ext2", fs-label = "seventeen bytes 7", journal = true, size = "64MiB" },
+       |               ^^^
+    plan.toml:12:59: `fs-label` `seventeen bytes 7` has 17 bytes, ext2 has room for 16: shorten it
+       |
+    12 |     { label = "b", type = "swap", fs = "ext2", fs-label = "seventeen bytes 7", journal = true, size = "64MiB" },
+       |                                                           ^^^^^^^^^^^^^^^^^^^
+    plan.toml:13:15: partition `c` has a `min-content` and no `content`: add one
+       |
+    13 |     { label = "c", type = "swap", fs-label = "none", min-content = "1MiB", size = "64MiB" },
+       |               ^^^
+    plan.toml:13:46: partition `c` has an `fs-label` and no `fs`: add one
+       |
+    13 |     { label = "c", type = "swap", fs-label = "none", min-content = "1MiB", size = "64MiB" },
+       |                                              ^^^^^^
+    plan.toml:14:15: label `shimboot_rootfs:a-name-of-twenty-one1` has 37 UTF-16 units, and GPT has room for 36: shorten it; behind `shimboot_rootfs:` there is room for 20
+       |
+    14 |     { label = "shimboot_rootfs:a-name-of-twenty-one1", type = "swap", size = "64MiB" },
+       |               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    plan.toml:18:15: without a table there is one partition, not 2: leave `table` out
+       |
+    18 |   [phase.step.disk]
+       |               ^^^^
+    "#);
 }

@@ -1,6 +1,6 @@
 //! From text to a spec: every problem at once.
 
-use super::{FORMAT, Head, PhaseHead, PhaseSpec, Spec, StepCommon, StepSpec};
+use super::{FORMAT, Head, PhaseHead, PhaseSpec, Spec, StepCommon, StepSpec, prune};
 use crate::{
     Action,
     nearest::unknown,
@@ -25,7 +25,10 @@ impl Spec {
             }
         };
         let whole = 0..text.find('\n').unwrap_or(text.len());
-        let bound = bind(root.take("vars").as_ref().map(|(_, node)| node), vars, &mut problems);
+        let mut bound = bind(root.take("vars").as_ref().map(|(_, node)| node), vars, &mut problems);
+        if let Some(node::Value::Integer(epoch)) = root.get("epoch").map(|node| &node.value) {
+            bound.add_epoch(u64::try_from(*epoch).unwrap_or_default());
+        }
         let mut phases = root.take("phase").map(|(_, node)| node);
         let steps = phases.as_ref().map_or_else(Vec::new, step_names);
         substitute(&mut root, &bound, None, &mut problems);
@@ -41,6 +44,13 @@ impl Spec {
             && head.as_ref().is_some_and(|head| head.format != FORMAT)
         {
             problems.add(&format.span, format!("this format is not known: write `format = {FORMAT}`"));
+        }
+        if let Some(phases) = &mut phases {
+            each_action(phases, &mut |kind, node| {
+                if Action::KINDS.contains(&kind) {
+                    prune(node, &bound.values, &mut problems);
+                }
+            });
         }
         let phases = phases.as_ref().map_or_else(Vec::new, |node| read_phases(node, &mut problems));
         problems.finish()?;

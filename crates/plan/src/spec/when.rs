@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::nearest::unknown;
+use crate::{
+    nearest::unknown,
+    node::{Node, Value},
+    problem::Collector,
+};
 
 /// A condition on variables; exactly one of `var`, `all`, `any`, `not`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -74,5 +78,35 @@ impl When {
         let why =
             if value.is_empty() { format!("`{var}` is not set") } else { format!("`{var}` is `{value}`") };
         Ok((holds, why))
+    }
+}
+
+/// Takes the elements of every array below `node` out whose `when` does not hold, and the `when` of those that stay.
+///
+/// An element is a table; one that is written as a single key (`{ mkdir = { … } }`) has its `when` beside that key.
+pub(crate) fn prune(node: &mut Node, values: &BTreeMap<String, String>, problems: &mut Collector<'_>) {
+    match &mut node.value {
+        Value::Table(entries) => entries.iter_mut().for_each(|(_, node)| prune(node, values, problems)),
+        Value::Array(elements) => {
+            elements.retain_mut(|element| stays(element, values, problems));
+            elements.iter_mut().for_each(|node| prune(node, values, problems));
+        }
+        _ => (),
+    }
+}
+
+/// Whether an element of an array stays; one whose condition cannot be read does.
+fn stays(element: &mut Node, values: &BTreeMap<String, String>, problems: &mut Collector<'_>) -> bool {
+    let Some((_, condition)) = element.take("when") else { return true };
+    let mut errors = Vec::new();
+    let when: Option<When> = condition.read(&mut errors);
+    problems.add_errors(errors, &condition.span);
+    match when.map(|when| when.holds(values)) {
+        None => true,
+        Some(Ok((holds, _))) => holds,
+        Some(Err(reason)) => {
+            problems.add(&condition.span, format!("this `when`: {reason}"));
+            true
+        }
     }
 }

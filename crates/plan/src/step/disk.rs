@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, de};
 
 use super::Owners;
-use crate::{Bytes, Source};
+use crate::{ArtifactKind, Bytes, Source};
 
 /// Lay out a disk with a GUID partition table and write it in one pass.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -24,6 +24,27 @@ pub struct Disk {
     /// How the file is written.
     #[serde(default)]
     pub format: DiskFormat,
+    /// What says where partitions are.
+    #[serde(default, skip_serializing_if = "Table::is_gpt")]
+    pub table: Table,
+}
+
+/// What says where partitions are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Table {
+    /// A GUID partition table at the beginning, and its backup at the end.
+    #[default]
+    Gpt,
+    /// Nothing: the file is the one partition that there is, a file system without a disk.
+    None,
+}
+
+impl Table {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    const fn is_gpt(&self) -> bool {
+        matches!(self, Self::Gpt)
+    }
 }
 
 const fn sector() -> Bytes {
@@ -54,12 +75,23 @@ pub struct Partition {
     /// The file system that is made from `content`; without it, `content` is an image and is copied as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fs: Option<FsKind>,
+    /// The file system's own label, at most 16 bytes for ext, 11 for FAT; as much of the partition's label as fits
+    /// unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fs_label: Option<String>,
+    /// Whether an ext4 has a journal; it has unless said, if it has room for one. What is only read needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<bool>,
     /// A tree for a file system, an image to copy; without it, the file system is empty or the partition is zero.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<Source>,
     /// Who owns content that comes from a directory.
     #[serde(default)]
     pub owners: Owners,
+    /// What the files of the content must have together at least: less is a mistake, such as another tree than was
+    /// meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_content: Option<Bytes>,
     /// `ChromeOS` boot attributes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<BootAttributes>,
@@ -267,9 +299,11 @@ const fn hundred() -> u32 {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ShareOf {
-    /// What the content needs.
+    /// What the content needs, with everything that the file system needs for it.
     #[default]
     Content,
+    /// What the files of the content have, in blocks of 4 KiB, as `du` counts them; never less than the content needs.
+    Files,
     /// The `size` of the disk.
     Disk,
 }
@@ -302,7 +336,11 @@ impl fmt::Display for Size {
             Self::Fit => f.pad("fit"),
             Self::Exactly(bytes) => f.pad(&bytes.to_string()),
             Self::Share(Share { of, percent, plus, min }) => {
-                let of = if *of == ShareOf::Content { "content" } else { "disk" };
+                let of = match of {
+                    ShareOf::Content => "content",
+                    ShareOf::Files => "files",
+                    ShareOf::Disk => "disk",
+                };
                 let mut text = format!("{percent}% of {of}");
                 if plus.get() > 0 {
                     text += &format!(" + {plus}");
@@ -333,8 +371,20 @@ pub struct BootAttributes {
 }
 
 impl Disk {
+    /// What it makes: without a table, what its one partition holds.
+    pub fn kind(&self) -> ArtifactKind {
+        match (self.table, self.partitions.first().and_then(|it| it.fs)) {
+            (Table::Gpt, _) => ArtifactKind::Disk,
+            (Table::None, Some(FsKind::Ext2 | FsKind::Ext4)) => ArtifactKind::Ext4,
+            (Table::None, _) => ArtifactKind::File,
+        }
+    }
+
     pub(super) fn summary(&self) -> String {
         let labels: Vec<&str> = self.partitions.iter().map(|partition| partition.label.as_str()).collect();
-        format!("GPT: {}", labels.join(", "))
+        match self.table {
+            Table::Gpt => format!("GPT: {}", labels.join(", ")),
+            Table::None => format!("no table: {}", labels.join(", ")),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Parameters of `harvest`: `ChromeOS` images to what an image of one's own is made of.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de, de::IntoDeserializer as _};
 
 use crate::{ArtifactKind, Name, OutputName, Source};
 
@@ -15,16 +15,17 @@ pub struct Harvest {
     /// The shim: its kernel, its initramfs, its modules and its firmware.
     pub image: Source,
     /// SHA-256 that the shim must have: of the raw disk, or of the file as it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "some", skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// The recovery image of the same board: newer firmware, and module options.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The recovery image of the same board: newer firmware, and module options. Nothing if the text is empty, so that
+    /// a variable may be.
+    #[serde(default, deserialize_with = "some", skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Source>,
     /// SHA-256 that the recovery image must have.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "some", skip_serializing_if = "Option::is_none")]
     pub recovery_sha256: Option<String>,
     /// The GPT label of the kernel partition; unless said, the one that the firmware would start.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "some", skip_serializing_if = "Option::is_none")]
     pub kernel: Option<String>,
     /// Take `lib/modules` of the shim; it must have some.
     #[serde(default = "yes")]
@@ -39,6 +40,12 @@ pub struct Harvest {
     /// `initramfs:init`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<String>,
+}
+
+/// Reads a value from a text, and nothing from an empty one.
+fn some<'de, D: de::Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() { Ok(None) } else { T::deserialize(text.into_deserializer()).map(Some) }
 }
 
 const fn yes() -> bool {

@@ -109,6 +109,9 @@ pub enum Edit {
         /// Permission bits, octal.
         #[serde(default = "Mode::file")]
         mode: Mode,
+        /// Only if nothing is there.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        if_missing: bool,
     },
     /// Make a symbolic link.
     Symlink {
@@ -117,6 +120,9 @@ pub enum Edit {
         path: TreePath,
         /// What it says.
         target: String,
+        /// Only if nothing is there.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        if_missing: bool,
     },
     /// Remove a file or directory, which must be there.
     Remove {
