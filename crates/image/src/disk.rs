@@ -6,7 +6,7 @@
 use bootway_exec::{Cx, MissingInput, StepOutput};
 use bootway_plan::{
     ArtifactKind, Bytes, Class, Digest, DiskMap, EventKind, Explain, Name,
-    step::{Disk, FsKind, Partition, Size},
+    step::{Disk, FsKind, Partition, Size, Table},
 };
 use camino::Utf8PathBuf;
 use thiserror::Error;
@@ -33,13 +33,30 @@ const FILE: &str = "disk.raw";
 pub fn disk(cx: &Cx<'_>, step: &Disk) -> Result<Vec<StepOutput>, DiskError> {
     let plan = Planned::of(cx, step)?;
     (cx.emit)(EventKind::Layout(plan.map()));
-    for partition in step.partitions.iter().filter(|it| it.fs == Some(FsKind::Ext4) && !has_journal(it)) {
-        cx.note(format!("partition `{}` is too small for a journal: its ext4 has none", partition.label));
+    for partition in &step.partitions {
+        if partition.fs == Some(FsKind::Ext4) && partition.journal.is_none() && !has_journal(partition) {
+            cx.note(format!("partition `{}` is too small for a journal: its ext4 has none", partition.label));
+        }
+        if let Some(text) = long_in_a_menu(&partition.label) {
+            cx.note(text);
+        }
     }
     let path = cx.out.join(FILE);
     check_space(&plan, cx)?;
     plan.write(cx, &path)?;
-    Ok(vec![StepOutput { name: Name::fixed("disk"), kind: ArtifactKind::Disk, path }])
+    Ok(vec![StepOutput { name: Name::fixed("disk"), kind: step.kind(), path }])
+}
+
+/// What shim boot loaders say about names that are long: their menus have so many columns.
+fn long_in_a_menu(label: &str) -> Option<String> {
+    const COLUMNS: usize = 16;
+    let name = label.strip_prefix("shimboot_rootfs:")?;
+    let units = name.encode_utf16().count();
+    (units > COLUMNS).then(|| {
+        format!(
+            "`{name}` has {units} characters: menus of shim boot loaders have room for {COLUMNS}, shorten it"
+        )
+    })
 }
 
 /// Where everything would be on the disk that `step` describes, if its inputs are there already. Writes nothing.
@@ -112,14 +129,18 @@ impl Planned {
 
     fn write(&self, cx: &Cx<'_>, path: &camino::Utf8Path) -> Result<(), SinkError> {
         let mut sink = Sink::create(cx, path, self.layout.size, self.written())?;
-        let (head, tail) = self.layout.gpt().encode();
-        sink.put(0, &head)?;
+        let table = (self.layout.table == Table::Gpt).then(|| self.layout.gpt().encode());
+        if let Some((head, _)) = &table {
+            sink.put(0, head)?;
+        }
         for (slot, volume) in self.layout.partitions.iter().zip(&self.volumes) {
             sink.partition(slot.offset);
             volume.write(&mut sink)?;
         }
         sink.partition(0);
-        sink.put(self.layout.size - tail.len() as u64, &tail)?;
+        if let Some((_, tail)) = &table {
+            sink.put(self.layout.size - tail.len() as u64, tail)?;
+        }
         sink.finish()
     }
 }
@@ -143,7 +164,7 @@ fn request<'a>(
         kind: *kind,
         journal,
         tree,
-        label,
+        label: step.partitions[n].fs_label.as_deref().unwrap_or(label),
         identity,
         sector_size: step.sector_size.get(),
         epoch: cx.epoch,
@@ -152,7 +173,9 @@ fn request<'a>(
 
 /// Whether an ext4 there has a journal: one that is too small for it has none.
 fn has_journal(partition: &Partition) -> bool {
-    partition.grow || !matches!(partition.size, Size::Exactly(size) if size.get() < fs::JOURNALED)
+    let has_room =
+        partition.grow || !matches!(partition.size, Size::Exactly(size) if size.get() < fs::JOURNALED);
+    partition.journal.unwrap_or(has_room)
 }
 
 /// Looks at what goes into `partition`; what an image needs is known then, what a tree needs is not yet.
@@ -169,15 +192,26 @@ fn look(cx: &Cx<'_>, partition: &Partition) -> Result<(Filling, Need), DiskError
             _ => "raw",
         };
         let size = fs_err::metadata(&input.path).map_err(DiskError::Read)?.len();
-        let need = Need { least: size, fs: Some(fs.to_owned()), digest: Some(input.digest), why: None };
+        let need =
+            Need { least: size, fs: Some(fs.to_owned()), files: size, digest: Some(input.digest), why: None };
         return Ok((Filling::Image(Content::File { path: input.path.clone(), size, digest: None }), need));
     };
-    let need = |digest| Need { fs: Some(kind.as_str().to_owned()), digest, ..Need::default() };
-    let Some(source) = &partition.content else { return Ok((Filling::Tree(empty()), need(None))) };
+    let need = |digest, files| Need { fs: Some(kind.as_str().to_owned()), digest, files, ..Need::default() };
+    let Some(source) = &partition.content else { return Ok((Filling::Tree(empty()), need(None, 0))) };
     let digest = cx.input(source)?.digest;
     let tree = tree::load(cx, source, partition.owners);
     let tree = tree.map_err(|source| DiskError::Tree { label: label(), source })?;
-    Ok((Filling::Tree(tree), need(Some(digest))))
+    let files = files(&tree);
+    Ok((Filling::Tree(tree), need(Some(digest), files)))
+}
+
+/// What the files of a tree have, each once, in blocks of 4 KiB.
+fn files(tree: &Tree) -> u64 {
+    let sizes = tree.nodes.values().filter_map(|node| match &node.kind {
+        NodeKind::File(content) => Some(content.size().next_multiple_of(4096)),
+        _ => None,
+    });
+    sizes.sum()
 }
 
 /// A tree with a root and nothing in it.

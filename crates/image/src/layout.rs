@@ -5,7 +5,7 @@
 
 use bootway_plan::{
     Bytes, Digest, Digester, DiskMap, PartitionMap,
-    step::{Disk, Partition, Share, ShareOf, Size},
+    step::{Disk, Partition, Share, ShareOf, Size, Table},
 };
 
 use crate::{
@@ -30,6 +30,8 @@ pub(crate) struct Need {
     pub(crate) least: u64,
     /// What it will be: `fat32`, `ext4`, `squashfs`, `raw`, or nothing.
     pub(crate) fs: Option<String>,
+    /// Bytes of the files in it, in blocks of 4 KiB.
+    pub(crate) files: u64,
     /// Of the content, if there is any.
     pub(crate) digest: Option<Digest>,
     /// What makes it need that much, if it is not the content.
@@ -47,6 +49,8 @@ pub(crate) struct DiskLayout {
     pub(crate) guid: Guid,
     /// In the order of the disk.
     pub(crate) partitions: Vec<Slot>,
+    /// Whether there is a table of them.
+    pub(crate) table: Table,
 }
 
 /// A partition, laid out.
@@ -87,6 +91,12 @@ pub(crate) fn plan(disk: &Disk, needs: &[Need]) -> Result<DiskLayout, LayoutErro
     if ![512, 4096].contains(&sector_size) {
         return Err(LayoutError::SectorSize { has: disk.sector_size });
     }
+    if disk.table == Table::None {
+        return alone(disk, needs);
+    }
+    for (partition, need) in disk.partitions.iter().zip(needs) {
+        enough(partition, need)?;
+    }
     let numbers = numbers(disk)?;
     let sizes = sizes(disk, needs)?;
     let (offsets, end) = offsets(&sizes, sector_size)?;
@@ -111,7 +121,48 @@ pub(crate) fn plan(disk: &Disk, needs: &[Need]) -> Result<DiskLayout, LayoutErro
         digester.update(slot.identity.bytes());
     }
     let guid = Guid::of_identity(digester.finish().identity("disk"));
-    Ok(DiskLayout { size, sector_size, guid, partitions })
+    Ok(DiskLayout { size, sector_size, guid, partitions, table: Table::Gpt })
+}
+
+/// One partition, and nothing else in the file.
+fn alone(disk: &Disk, needs: &[Need]) -> Result<DiskLayout, LayoutError> {
+    let ([partition], [need]) = (disk.partitions.as_slice(), needs) else {
+        return Err(LayoutError::NoTable { partitions: disk.partitions.len() });
+    };
+    enough(partition, need)?;
+    let size = match disk.size {
+        Some(size) if partition.grow => size.get(),
+        _ => size(partition, need, disk)?,
+    };
+    if size < need.least {
+        return Err(LayoutError::too_small(partition, need, size));
+    }
+    let sector_size = disk.sector_size.get();
+    let slot = Slot {
+        number: partition.number.unwrap_or(1),
+        label: partition.label.clone(),
+        kind: partition.kind.to_string(),
+        kind_guid: partition_type::guid_of(&partition.kind),
+        attributes: attributes(partition)?,
+        identity: identity(partition, 1, size, sector_size, need),
+        offset: 0,
+        size,
+        fs: need.fs.clone(),
+    };
+    let size = disk.size.map_or(size, Bytes::get).max(size);
+    Ok(DiskLayout { size, sector_size, guid: slot.guid(), partitions: vec![slot], table: Table::None })
+}
+
+/// Whether there is as much content as the plan says there must be.
+fn enough(partition: &Partition, need: &Need) -> Result<(), LayoutError> {
+    match partition.min_content {
+        Some(wants) if need.files < wants.get() => Err(LayoutError::Suspicious {
+            label: partition.label.clone(),
+            has: Bytes::new(need.files),
+            wants,
+        }),
+        _ => Ok(()),
+    }
 }
 
 impl DiskLayout {
@@ -265,6 +316,7 @@ fn size(partition: &Partition, need: &Need, disk: &Disk) -> Result<u64, LayoutEr
         Size::Share(Share { of, percent, plus, min }) => {
             let whole = match of {
                 ShareOf::Content => need.least,
+                ShareOf::Files => need.files,
                 ShareOf::Disk => {
                     disk.size.ok_or_else(|| LayoutError::ShareOfNothing { label: label() })?.get()
                 }
@@ -272,7 +324,11 @@ fn size(partition: &Partition, need: &Need, disk: &Disk) -> Result<u64, LayoutEr
             let share = u128::from(whole) * u128::from(percent) / 100 + u128::from(plus.get());
             let share =
                 u64::try_from(share).map_err(|_| LayoutError::TooBig { label: label() })?.max(min.get());
-            if of == ShareOf::Disk { share / ALIGNMENT * ALIGNMENT } else { up(share)? }
+            match of {
+                ShareOf::Disk => share / ALIGNMENT * ALIGNMENT,
+                ShareOf::Content => up(share)?,
+                ShareOf::Files => up(share.max(need.least))?,
+            }
         }
     };
     if size == 0 && !partition.grow {

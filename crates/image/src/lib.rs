@@ -15,7 +15,7 @@
 //!
 //! let runner = SystemRunner::default();
 //! let sandbox = Sandbox::new(&runner);
-//! let write = step::Edit::Write { path: "etc/motd".parse()?, text: "hello\n".to_owned(), mode: step::Mode(0o644) };
+//! let write = step::Edit::Write { path: "etc/motd".parse()?, text: "hello\n".to_owned(), mode: step::Mode(0o644), if_missing: false };
 //! let step = step::Tree { from: Vec::new(), edits: vec![write], owners: step::Owners::Root };
 //! let made = tree(&sandbox.cx(), &step)?;
 //! verify(ArtifactKind::Tree, &made[0].path)?;
@@ -44,21 +44,26 @@ mod verify;
 pub use disk::{DiskError, disk, disk_layout};
 pub use compress::decompress;
 pub use format::{
-    gpt::{Copy as GptCopy, Entry as GptEntry, Gpt, GptError, read as read_gpt},
+    gpt::{
+        Copy as GptCopy, CopyState as GptCopyState, Entry as GptEntry, Found as GptFound, Gpt, GptError, GptProblem,
+        read as read_gpt, read_lenient as read_gpt_lenient,
+    },
     guid::Guid,
     modinfo::{InvalidModule, Modinfo, parse as parse_modinfo},
 };
 pub use fs::{
     FsError,
     ext2::Ext2Problem,
+    ext_reader::{ExtEntry, ExtError, ExtFacts, ExtReader, Structure as ExtStructure},
     fat::{FatEntry, FatError, FatProblem, FatReader},
 };
 pub use initramfs::{InitramfsError, initramfs};
 pub use inspect::{FsReport, ImageKind, ImageReport, InspectError, PartitionReport, inspect, look};
 pub use layout::LayoutError;
 pub use modules::ModulesError;
+pub use partition_type::{guid_of as partition_type_guid, name_of as partition_type_name};
 pub use sink::SinkError;
 pub use squashfs::{SquashfsError, squashfs};
-pub use tree::{Content, CpioError, Node, NodeKind, Tree, TreeError, tree, write as write_tree};
+pub use tree::{Backing, Content, CpioError, Node, NodeKind, Slice, Tree, TreeError, tree, write as write_tree};
 pub use uki::{UkiError, uki};
 pub use verify::{VerifyError, verify};

@@ -314,3 +314,5 @@ fn a_file_system_without_room_is_said_before_a_byte_is_written() {
     ");
     assert!(empty);
 }
+
+mod chromeos;

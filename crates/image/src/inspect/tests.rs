@@ -51,8 +51,11 @@ fn partition(label: &str, kind: PartitionType, fs: Option<FsKind>, content: Sour
         kind,
         size: Size::Fit,
         fs,
+        fs_label: None,
+        journal: None,
         content: Some(content),
         owners: step::Owners::Root,
+        min_content: None,
         boot: None,
         grow: false,
         attributes: Vec::new(),
@@ -88,6 +91,7 @@ fn disk(sandbox: &mut Sandbox<'_>) -> Source {
         size: None,
         sector_size: Bytes::new(512),
         format: DiskFormat::Raw,
+        table: step::Table::Gpt,
     };
     let path = crate::disk(&sandbox.cx(), &step).unwrap().remove(0).path;
     input(sandbox, "disk", path, ArtifactKind::Disk)

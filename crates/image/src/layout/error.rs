@@ -108,6 +108,22 @@ pub enum LayoutError {
         /// What makes it need that much, if it is not the content.
         why: Option<&'static str>,
     },
+    /// Much less content than the plan says there must be.
+    #[error("the content of partition `{label}` is suspiciously small: {}, and `min-content` is {}", apart(*has, *wants), apart(*wants, *has))]
+    Suspicious {
+        /// The partition.
+        label: String,
+        /// What its files have.
+        has: Bytes,
+        /// What they must have at least.
+        wants: Bytes,
+    },
+    /// Several partitions, and nothing that would say where they are.
+    #[error("without a table there is one partition, not {partitions}: leave `table` out")]
+    NoTable {
+        /// How many were asked for.
+        partitions: usize,
+    },
     /// The partitions do not fit.
     #[error("the disk needs {}, has {}", apart(*needs, *has), apart(*has, *needs))]
     DiskTooSmall {
@@ -155,6 +171,10 @@ impl Explain for LayoutError {
                 let why = why.map_or_else(String::new, |why| format!("; {why}"));
                 Some(format!("write `size = \"fit\"`, or at least `size = \"{}\"`{why}", least(*needs)))
             }
+            Self::Suspicious { .. } => Some(
+                "look whether it is the tree that was meant; if it is, lower `min-content` or leave it out"
+                    .to_owned(),
+            ),
             Self::DiskTooSmall { needs, .. } => {
                 Some(format!("give the disk at least `size = \"{}\"`, or no size at all", least(*needs)))
             }

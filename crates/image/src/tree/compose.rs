@@ -148,6 +148,14 @@ impl Composer {
         })
     }
 
+    /// Whether something is at `path`, be it a symbolic link to nothing.
+    fn has(&mut self, path: &TreePath) -> bool {
+        let Some(parent) = path.parent() else { return true };
+        let parent = self.follow(&parent, Want::Directory);
+        let place = parent.ok().and_then(|parent| parent.join(path.name()).ok());
+        place.is_some_and(|place| self.nodes.contains_key(&place))
+    }
+
     fn remove_empty(&mut self, path: &TreePath) -> Result<(), TreeError> {
         let files = self.inside(path).len() - 1;
         if files > 0 {
@@ -176,11 +184,13 @@ impl Composer {
     /// Does one edit.
     pub(crate) fn edit(&mut self, edit: &Edit) -> Result<(), TreeError> {
         match edit {
-            Edit::Write { path, text, mode } => {
+            Edit::Write { path, if_missing: true, .. } | Edit::Symlink { path, if_missing: true, .. }
+                if self.has(path) => {}
+            Edit::Write { path, text, mode, .. } => {
                 let content = Content::Bytes(Arc::from(text.as_bytes()));
                 self.place(path, Node::new(mode.0, NodeKind::File(content)))?;
             }
-            Edit::Symlink { path, target } => {
+            Edit::Symlink { path, target, .. } => {
                 self.place(path, Node::new(0o777, NodeKind::Symlink { target: target.clone() }))?;
             }
             Edit::Remove { path } => self.remove(path)?,

@@ -87,12 +87,17 @@ fn edits_are_done_in_order() {
     ];
     composer.overlay(&tree(&base), &TreePath::root()).unwrap();
     let edits = [
-        Edit::Write { path: path("usr/lib/os-release"), text: "ID=x\n".to_owned(), mode: Mode(0o644) },
+        Edit::Write {
+            path: path("usr/lib/os-release"),
+            text: "ID=x\n".to_owned(),
+            mode: Mode(0o644),
+            if_missing: false,
+        },
         Edit::Copy { path: path("etc/os-release"), to: path("copy") },
         Edit::Chmod { path: path("etc/os-release"), mode: Mode(0o600) },
         Edit::Chown { path: path("copy"), uid: 7, gid: 8 },
         Edit::Mkdir { path: path("var/tmp"), mode: Mode(0o1777) },
-        Edit::Symlink { path: path("init"), target: "bin/busybox".to_owned() },
+        Edit::Symlink { path: path("init"), target: "bin/busybox".to_owned(), if_missing: false },
         Edit::Truncate { path: path("log") },
         Edit::Remove { path: path("etc") },
     ];
@@ -118,7 +123,8 @@ fn says_what_an_edit_cannot_do() {
     let base =
         [("d", NodeKind::Directory), ("d/f", text("f")), ("loop", link("loop")), ("out", link("../../x"))];
     composer.overlay(&tree(&base), &TreePath::root()).unwrap();
-    let write = |at: &str| Edit::Write { path: path(at), text: String::new(), mode: Mode(0o644) };
+    let write =
+        |at: &str| Edit::Write { path: path(at), text: String::new(), mode: Mode(0o644), if_missing: false };
     let edits = [
         Edit::Remove { path: path("d/g") },
         Edit::Remove { path: TreePath::root() },
@@ -174,4 +180,24 @@ fn a_part_keeps_the_directories_that_it_is_in() {
     error: `usr/[` is not a pattern
       caused by: error parsing glob 'usr/[': unclosed character class; missing ']'
     ");
+}
+
+#[test]
+fn what_is_there_stays_if_only_what_is_missing_is_asked_for() {
+    let mut tree = Composer::new();
+    let edits = [
+        Edit::Symlink { path: path("sbin"), target: "usr/bin".to_owned(), if_missing: true },
+        Edit::Mkdir { path: path("usr/bin"), mode: Mode(0o755) },
+        Edit::Symlink { path: path("sbin/init"), target: "/nowhere".to_owned(), if_missing: true },
+        Edit::Symlink { path: path("usr/bin/init"), target: "/init".to_owned(), if_missing: true },
+        Edit::Write { path: path("sbin/init"), text: "x".to_owned(), mode: Mode(0o644), if_missing: true },
+        Edit::Write { path: path("etc/new"), text: "x".to_owned(), mode: Mode(0o644), if_missing: true },
+    ];
+    for edit in &edits {
+        tree.edit(edit).unwrap();
+    }
+    let tree = tree.finish();
+    let kind = |at: &str| &tree.nodes[&path(at)].kind;
+    assert_eq!(*kind("usr/bin/init"), NodeKind::Symlink { target: "/nowhere".to_owned() });
+    assert!(matches!(kind("etc/new"), NodeKind::File(_)));
 }
