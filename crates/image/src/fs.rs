@@ -6,6 +6,7 @@
 mod acl;
 pub(crate) mod ext2;
 pub(crate) mod ext4;
+pub(crate) mod ext_reader;
 pub(crate) mod fat;
 
 use bootway_plan::{Digest, step::FsKind};

@@ -136,10 +136,17 @@ impl<'a> Sink<'a> {
                             && len >= BLOCK
                             && (self.base + to).is_multiple_of(BLOCK)
                             && offset.is_multiple_of(BLOCK);
-                        if shared || len >= KERNEL_COPY {
-                            self.big(&source, meta.dev(), sparse, offset, to, len)?;
-                        } else {
-                            self.small(&source, offset, to, len, false)?;
+                        // A block that is not full cannot be shared: it goes with what follows it.
+                        let whole = match () {
+                            () if shared => len - len % BLOCK,
+                            () if len >= KERNEL_COPY => len,
+                            () => 0,
+                        };
+                        if whole > 0 {
+                            self.big(&source, meta.dev(), sparse, offset, to, whole)?;
+                        }
+                        if whole < len {
+                            self.small(&source, offset + whole, to + whole, len - whole, false)?;
                         }
                         to += len;
                     }
