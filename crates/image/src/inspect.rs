@@ -117,9 +117,8 @@ fn check(report: &ImageReport, file: Option<&File>, expect: &Expect) -> Result<S
     if expect.path.is_some() || expect.lacks.is_some() {
         let mut volume = match file {
             None => Volume::Tree(&report.path),
-            Some(file) => {
-                Volume::open(file, offset).map_err(|error| format!("it cannot be read: {error}"))?
-            }
+            Some(file) => Volume::open(&report.path, file, offset)
+                .map_err(|error| format!("it cannot be read: {error}"))?,
         };
         seen.extend(check_paths(&mut volume, expect)?);
     }

@@ -13,16 +13,20 @@ use std::{
 use bootway_exec::{Cx, MissingInput, StepOutput};
 use bootway_plan::{
     ArtifactKind, Class, Digest, Explain, InvalidManifest, Manifest, Name, Source, TreePath,
-    step::{self, Owners, TreeFrom},
+    step::{self, Owners, TreeFrom, TreePart},
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
-use crate::class::{class_of, hint_of};
+use crate::{
+    ExtError,
+    class::{class_of, hint_of},
+};
 
 mod compose;
 mod cpio;
 mod follow;
+mod image;
 mod load;
 mod slices;
 mod write;
@@ -164,7 +168,13 @@ pub(crate) fn compose(cx: &Cx<'_>, from: &[TreeFrom], owners: Owners) -> Result<
         let at = if let TreeFrom::Part(part) = from { part.at.clone() } else { TreePath::root() };
         let input = cx.input(source)?;
         let metadata = fs_err::metadata(&input.path)?;
-        if metadata.is_dir() {
+        if let TreeFrom::Part(part @ TreePart { partition: Some(wanted), .. }) = from {
+            if metadata.is_dir() {
+                return Err(TreeError::NoImage { name: source.clone() });
+            }
+            let layer = image::load(cx, source, &input.path, wanted)?;
+            composer.overlay(&compose::select(layer, part)?, &at)?;
+        } else if metadata.is_dir() {
             let layer = load(cx, source, owners)?;
             let layer = if let TreeFrom::Part(part) = from { compose::select(layer, part)? } else { layer };
             composer.overlay(&layer, &at)?;
@@ -215,6 +225,33 @@ pub enum TreeError {
     NoPlace {
         /// As the plan names it.
         name: Source,
+    },
+    /// A partition is asked for, and there can be none.
+    #[error("`{name}` is a directory, and `partition` is about images: leave it out")]
+    NoImage {
+        /// As the plan names it.
+        name: Source,
+    },
+    /// An image has no such partition, or it holds no tree.
+    #[error("`{name}` has no ext2, ext3 or ext4 for `partition = \"{wanted}\"`: {has}")]
+    NoPartition {
+        /// As the plan names it.
+        name: Source,
+        /// As the plan has it.
+        wanted: String,
+        /// What there is instead.
+        has: String,
+    },
+    /// The file system of an image cannot be read.
+    #[error("the file system at byte {offset} of `{name}` cannot be read")]
+    Image {
+        /// As the plan names it.
+        name: Source,
+        /// Where it begins.
+        offset: u64,
+        /// Why.
+        #[source]
+        source: Box<ExtError>,
     },
     /// A pattern cannot be read.
     #[error("`{pattern}` is not a pattern")]
@@ -307,7 +344,10 @@ impl Explain for TreeError {
             Self::Io(error) => class_of(error),
             Self::Manifest { .. } | Self::Changed { .. } => Class::Step,
             Self::Input(error) => error.class(),
+            Self::Image { source, .. } => source.class(),
             Self::NotATree { .. }
+            | Self::NoImage { .. }
+            | Self::NoPartition { .. }
             | Self::NoPlace { .. }
             | Self::Pattern { .. }
             | Self::NoMatch { .. }
@@ -324,6 +364,9 @@ impl Explain for TreeError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Io(error) => hint_of(error),
+            Self::NoPlace { .. } => {
+                Some("to take the files of a disk or ext image, write `partition = \"largest\"` beside it".to_owned())
+            }
             Self::Manifest { .. } => Some("make the tree again: run its step with `--fresh`".to_owned()),
             _ => None,
         }

@@ -17,6 +17,21 @@ pub(crate) fn protective(sectors: u64) -> [u8; LEN] {
     record
 }
 
+/// The primary partitions of a table that is no GPT's: number, first sector and sectors of each, in the order of the
+/// table. An extended partition is none; what is in it is not looked for.
+pub(crate) fn partitions(record: &[u8]) -> Vec<(u32, u64, u64)> {
+    if record.len() < LEN || record[510..512] != [0x55, 0xAA] || is_protective(record) {
+        return Vec::new();
+    }
+    let number = |at: usize| u64::from(u32::from_le_bytes(std::array::from_fn(|n| record[at + n])));
+    let entries = (0..4).map(|n| (n as u32 + 1, 446 + 16 * n));
+    entries
+        .filter(|(_, at)| !matches!(record[at + 4], 0 | 0x05 | 0x0F | 0x85) && record[*at] & 0x7f == 0)
+        .map(|(n, at)| (n, number(at + 8), number(at + 12)))
+        .filter(|(_, first, count)| *first > 0 && *count > 0)
+        .collect()
+}
+
 /// Whether `record` protects a GPT.
 pub(crate) fn is_protective(record: &[u8]) -> bool {
     record.len() >= LEN

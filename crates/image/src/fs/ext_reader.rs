@@ -31,6 +31,7 @@ use self::{
     inode::{ENCRYPTED, INLINE, Inode, Type},
     pass::Pass,
     superblock::Super,
+    walk::Names,
     window::Window,
 };
 use crate::{Tree, tree::Backing};
@@ -106,7 +107,13 @@ impl ExtReader {
     ///
     /// If anything in it is damaged, or `cancel` is.
     pub fn tree(&self, cancel: &Cancel) -> Result<(Tree, Vec<String>), ExtError> {
-        walk::tree(&self.window, &self.sup, cancel)
+        walk::tree(&self.window, &self.sup, Names::Utf8, cancel)
+    }
+
+    /// The same with what is not UTF-8 replaced, to be looked at and not to be written.
+    pub(crate) fn listing(&self) -> Result<Tree, ExtError> {
+        let (tree, _) = walk::tree(&self.window, &self.sup, Names::Replaced, &Cancel::default())?;
+        Ok(tree)
     }
 
     /// What is in the directory at `path`. Symbolic links are followed, and never lead out of the file system.
@@ -144,7 +151,10 @@ impl ExtReader {
         let cancel = Cancel::default();
         let (inode, _) = self.find(path)?;
         if inode.kind() != Type::File || inode.is(ENCRYPTED) {
-            return Err(ExtError::WrongKind { path: path.to_string(), wanted: "regular file that can be read" });
+            return Err(ExtError::WrongKind {
+                path: path.to_string(),
+                wanted: "regular file that can be read",
+            });
         }
         if inode.size > limit {
             return Err(ExtError::TooBig { path: path.to_string(), size: inode.size, limit });

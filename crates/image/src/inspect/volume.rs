@@ -2,7 +2,7 @@
 
 use std::{
     cell::OnceCell,
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs::File,
     io::{self, Read},
     os::unix::fs::FileExt,
@@ -15,6 +15,7 @@ use camino::Utf8Path;
 use thiserror::Error;
 
 use crate::{
+    Content, ExtError, ExtReader, NodeKind,
     format::superblock::{self, START, Superblock},
     fs::fat::FatReader,
     tree,
@@ -24,8 +25,6 @@ use crate::{
 pub(super) const MOST_FILES: usize = 8 << 20;
 /// Deeper than any path that can be opened.
 const MOST_LEVELS: usize = 512;
-/// The inode of an ext file system's root directory.
-const EXT_ROOT: u32 = 2;
 
 /// What is at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,24 +70,15 @@ pub(super) enum Volume<'a> {
         /// What the regular files are called; a name need not be UTF-8.
         paths: Vec<PathBuf>,
     },
-    Ext(Box<mkext4::reader::Fs<At<'a>>>),
+    Ext {
+        ext: Box<ExtReader>,
+        /// Of the regular files.
+        contents: Vec<Content>,
+    },
     Fat {
         fat: FatReader<&'a File>,
         paths: Vec<String>,
     },
-}
-
-/// A part of a file, from a byte on.
-pub(super) struct At<'a> {
-    file: &'a File,
-    start: u64,
-}
-
-impl mkext4::reader::ReadAt for At<'_> {
-    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let at = self.start.checked_add(offset).ok_or(io::ErrorKind::UnexpectedEof)?;
-        FileExt::read_exact_at(self.file, buffer, at)
-    }
 }
 
 /// The first bytes at `start`, fewer at the end of the file.
@@ -106,13 +96,15 @@ pub(super) fn start_of(file: &File, start: u64) -> io::Result<Vec<u8>> {
 }
 
 impl<'a> Volume<'a> {
-    /// The file system at byte `start` of `file`.
-    pub(super) fn open(file: &'a File, start: u64) -> Result<Self, Damaged> {
+    /// The file system at byte `start` of `file`, which is at `path`.
+    pub(super) fn open(path: &Utf8Path, file: &'a File, start: u64) -> Result<Self, Damaged> {
         Ok(match superblock::parse(&start_of(file, start)?) {
             Some(Superblock::Squashfs) => {
                 Self::Squashfs { image: Box::new(squashfs(file, start)?), paths: Vec::new() }
             }
-            Some(Superblock::Ext(_)) => Self::Ext(Box::new(mkext4::reader::Fs::open(At { file, start })?)),
+            Some(Superblock::Ext(_)) => {
+                Self::Ext { ext: Box::new(ExtReader::open(path, start, u64::MAX)?), contents: Vec::new() }
+            }
             Some(Superblock::Fat(_)) => Self::Fat { fat: FatReader::open(file, start)?, paths: Vec::new() },
             None => return Err(Damaged::Unsupported("no file system is recognised".to_owned())),
         })
@@ -122,7 +114,7 @@ impl<'a> Volume<'a> {
         match self {
             Self::Tree(dir) => list_tree(dir),
             Self::Squashfs { image, paths } => list_squashfs(image, paths),
-            Self::Ext(ext) => list_ext(ext),
+            Self::Ext { ext, contents } => list_ext(ext, contents),
             Self::Fat { fat, paths } => list_fat(fat, paths),
         }
     }
@@ -143,17 +135,10 @@ impl<'a> Volume<'a> {
                 file.take(limit).read_to_end(&mut bytes)?;
                 Ok(bytes)
             }
-            Self::Ext(ext) => {
-                let inode = ext.inode(number as u32)?;
-                let extents = ext.extents(number as u32, &inode)?;
-                let mut bytes = vec![0; inode.size.min(limit) as usize];
-                let mut length = 0;
-                while length < bytes.len() {
-                    match ext.read_file_at(&inode, &extents, length as u64, &mut bytes[length..])? {
-                        0 => return Err(Damaged::Bytes("a file ends too soon".to_owned())),
-                        more => length += more,
-                    }
-                }
+            Self::Ext { contents, .. } => {
+                let content = contents.get(number as usize).ok_or_else(no_such_file)?;
+                let mut bytes = Vec::new();
+                content.open()?.take(limit).read_to_end(&mut bytes)?;
                 Ok(bytes)
             }
             Self::Fat { fat, paths } => {
@@ -221,38 +206,28 @@ fn list_tree(dir: &Utf8Path) -> Result<Listing, Damaged> {
     Ok(Listing { files: files.collect(), ..Listing::default() })
 }
 
-fn list_ext(ext: &mkext4::reader::Fs<At<'_>>) -> Result<Listing, Damaged> {
+fn list_ext(ext: &ExtReader, contents: &mut Vec<Content>) -> Result<Listing, Damaged> {
     let mut listing = Listing::default();
-    listing.files.insert(TreePath::root(), Found::Directory);
-    let mut seen = BTreeSet::new();
-    let mut todo = vec![(TreePath::root(), EXT_ROOT, 0)];
-    while let Some((parent, number, level)) = todo.pop() {
-        if listing.files.len() > MOST_FILES || level > MOST_LEVELS {
-            return Err(Damaged::Bytes("it has more files, or deeper ones, than can be".to_owned()));
-        }
-        if !seen.insert(number) {
-            return Err(Damaged::Bytes("a directory is in two places".to_owned()));
-        }
-        for entry in ext.read_dir(number)? {
-            if entry.name == b"." || entry.name == b".." {
-                continue;
+    contents.clear();
+    let mut files = BTreeMap::new();
+    for (path, node) in ext.listing()?.nodes {
+        let found = match node.kind {
+            NodeKind::Directory => Found::Directory,
+            NodeKind::File(content) => {
+                let found = Found::File { size: content.size(), number: contents.len() as u64 };
+                contents.push(content);
+                files.insert(path.clone(), found.clone());
+                found
             }
-            let name = String::from_utf8_lossy(&entry.name);
-            let path = parent.join(&name).map_err(|error| Damaged::Bytes(error.to_string()))?;
-            let inode = ext.inode(entry.inode)?;
-            let found = match inode.mode & 0o170_000 {
-                0o040_000 => {
-                    todo.push((path.clone(), entry.inode, level + 1));
-                    Found::Directory
-                }
-                0o100_000 => Found::File { size: inode.size, number: entry.inode.into() },
-                0o120_000 => Found::Symlink {
-                    target: String::from_utf8_lossy(&ext.symlink_target(entry.inode)?).into_owned(),
-                },
-                _ => Found::Other,
-            };
-            listing.files.insert(path, found);
-        }
+            // Its first name sorts before it.
+            NodeKind::HardLink { to } => files.get(&to).cloned().unwrap_or(Found::Other),
+            NodeKind::Symlink { target } => Found::Symlink { target },
+            NodeKind::CharDevice { .. }
+            | NodeKind::BlockDevice { .. }
+            | NodeKind::Fifo
+            | NodeKind::Socket => Found::Other,
+        };
+        listing.files.insert(path, found);
     }
     Ok(listing)
 }
@@ -292,7 +267,7 @@ pub(super) enum Damaged {
     #[error(transparent)]
     Squashfs(#[from] ReadError),
     #[error(transparent)]
-    Ext(#[from] mkext4::Error),
+    Ext(#[from] ExtError),
     #[error(transparent)]
     Fat(#[from] crate::fs::fat::FatError),
 }

@@ -36,8 +36,13 @@ pub enum TreeFrom {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TreePart {
-    /// The tree, or one file (`packages:bin/busybox`).
+    /// The tree, one file (`packages:bin/busybox`), or with `partition` an image.
     pub source: Source,
+    /// Where in an image the tree is, which must be ext2, ext3 or ext4: the label of a partition or of its file system,
+    /// `largest` for the biggest such partition of a disk, or `whole` if the image is a file system itself. Owners and
+    /// modes are those of the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<String>,
     /// Where it goes: the directory that receives a tree, or the name that a file gets.
     #[serde(default)]
     #[schemars(with = "String")]
@@ -58,7 +63,7 @@ impl<'de> Deserialize<'de> for TreeFrom {
             type Value = TreeFrom;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a step, a path, or { source, at, keep, drop }")
+                f.write_str("a step, a path, or { source, partition, at, keep, drop }")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<TreeFrom, E> {

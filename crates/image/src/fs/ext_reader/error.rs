@@ -92,7 +92,9 @@ pub enum ExtError {
         wanted: String,
     },
     /// A checksum is wrong.
-    #[error("{structure} at byte {offset}: its checksum is {stored:#010x}, and its bytes have {computed:#010x}")]
+    #[error(
+        "{structure} at byte {offset}: its checksum is {stored:#010x}, and its bytes have {computed:#010x}"
+    )]
     Checksum {
         /// Of what.
         structure: Structure,

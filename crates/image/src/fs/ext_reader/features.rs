@@ -142,14 +142,17 @@ impl Features {
     pub(super) fn names(self) -> Vec<String> {
         let words = [Word::Compatible, Word::Incompatible, Word::ReadOnly];
         let bits = words.into_iter().flat_map(|word| (0..32).map(move |bit| (word, bit)));
-        bits.filter(|(word, bit)| self.word(*word) >> bit & 1 == 1).map(|(word, bit)| name(word, bit)).collect()
+        bits.filter(|(word, bit)| self.word(*word) >> bit & 1 == 1)
+            .map(|(word, bit)| name(word, bit))
+            .collect()
     }
 
     /// What must be known to read it, and is not: by name and bit.
     pub(super) fn unreadable(self) -> Vec<String> {
         let unknown = self.incompatible & !READABLE;
         let bits = (0..32).filter(|bit| unknown >> bit & 1 == 1);
-        bits.map(|bit| format!("{} (incompatible, {:#x})", name(Word::Incompatible, bit), 1_u32 << bit)).collect()
+        bits.map(|bit| format!("{} (incompatible, {:#x})", name(Word::Incompatible, bit), 1_u32 << bit))
+            .collect()
     }
 }
 

@@ -105,7 +105,12 @@ impl Inode {
         };
         let extra_size = if raw.len() > FIXED { usize::from(le16(raw, FIXED)) } else { 0 };
         if extra_size > raw.len() - FIXED || !extra_size.is_multiple_of(4) {
-            return Err(wrong(128, "i_extra_isize", extra_size as u64, "a multiple of 4 that fits the inode"));
+            return Err(wrong(
+                128,
+                "i_extra_isize",
+                extra_size as u64,
+                "a multiple of 4 that fits the inode",
+            ));
         }
         let generation = le32(raw, 100);
         let seed = csum::inode_seed(sup.seed, number, generation);
@@ -127,7 +132,8 @@ impl Inode {
         let is = |kind| Type::of(mode) == Some(kind);
         let high = is(Type::File) || is(Type::Directory) && sup.features.has(features::LARGEDIR);
         let high = if high { u64::from(le32(raw, 108)) << 32 } else { 0 };
-        let sectors_high = if sup.features.has(features::HUGE_FILE) { u64::from(le16(raw, 116)) << 32 } else { 0 };
+        let sectors_high =
+            if sup.features.has(features::HUGE_FILE) { u64::from(le16(raw, 116)) << 32 } else { 0 };
         let extra_at = FIXED + extra_size;
         Ok(Self {
             number,

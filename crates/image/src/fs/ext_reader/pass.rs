@@ -85,7 +85,10 @@ impl<'a> Pass<'a> {
             return Err(ExtError::Damaged {
                 structure,
                 offset: self.window.absolute(offset),
-                problem: format!("with it, files have more than the {} blocks of the file system", self.sup.blocks),
+                problem: format!(
+                    "with it, files have more than the {} blocks of the file system",
+                    self.sup.blocks
+                ),
             });
         }
         Ok(())
@@ -109,7 +112,8 @@ impl<'a> Pass<'a> {
         if !(cached.contains(&at) && cached.end - at >= size) {
             self.check_cancel()?;
             self.chunk_at = at - at % CHUNK;
-            let len = CHUNK.min(self.window.len().saturating_sub(self.chunk_at)).max(at - self.chunk_at + size);
+            let len =
+                CHUNK.min(self.window.len().saturating_sub(self.chunk_at)).max(at - self.chunk_at + size);
             self.chunk.resize(len as usize, 0);
             self.window.read(self.chunk_at, &mut self.chunk, Structure::Inode(number))?;
         }

@@ -132,7 +132,13 @@ fn parse(window: &Window, raw: &[u8; SIZE], features: Features) -> Result<Super,
     let bigalloc = features.has(features::BIGALLOC);
     let first_block: u64 = le32(raw, 20).into();
     let wanted = u64::from(block_size == 1024 && !bigalloc);
-    check(first_block == wanted, 20, "s_first_data_block", first_block, &format!("{wanted} for this block size"))?;
+    check(
+        first_block == wanted,
+        20,
+        "s_first_data_block",
+        first_block,
+        &format!("{wanted} for this block size"),
+    )?;
     check(blocks > first_block, 4, "s_blocks_count", blocks, "more than the blocks before the first group")?;
     let bits = 8 * block_size;
     let blocks_per_group: u64 = le32(raw, 32).into();
@@ -147,13 +153,25 @@ fn parse(window: &Window, raw: &[u8; SIZE], features: Features) -> Result<Super,
     let fits = (8..=if bigalloc { u64::MAX } else { bits }).contains(&blocks_per_group);
     check(fits, 32, "s_blocks_per_group", blocks_per_group, &format!("8 to {bits}"))?;
     let groups = (blocks - first_block).div_ceil(blocks_per_group);
-    check(groups <= u64::from(u32::MAX), 32, "s_blocks_per_group", blocks_per_group, "fewer than 2^32 groups")?;
+    check(
+        groups <= u64::from(u32::MAX),
+        32,
+        "s_blocks_per_group",
+        blocks_per_group,
+        "fewer than 2^32 groups",
+    )?;
     let inodes_per_group = le32(raw, 40);
     let fits = (1..=bits).contains(&inodes_per_group.into());
     check(fits, 40, "s_inodes_per_group", inodes_per_group.into(), &format!("1 to {bits}"))?;
     let inodes = le32(raw, 0);
     let wanted = groups * u64::from(inodes_per_group);
-    check(u64::from(inodes) == wanted, 0, "s_inodes_count", inodes.into(), &format!("{wanted} for {groups} groups"))?;
+    check(
+        u64::from(inodes) == wanted,
+        0,
+        "s_inodes_count",
+        inodes.into(),
+        &format!("{wanted} for {groups} groups"),
+    )?;
     let revision = le32(raw, 76);
     check(revision <= 1, 76, "s_rev_level", revision.into(), "0 or 1")?;
     let (inode_size, first_inode) =

@@ -1,6 +1,7 @@
 //! Everything in a file system, as a tree.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     sync::Arc,
 };
@@ -40,6 +41,15 @@ struct Todo {
     parent: u32,
 }
 
+/// What becomes of a name or a link that is not UTF-8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Names {
+    /// It is left out.
+    Utf8,
+    /// What is not UTF-8 is replaced, which is enough to look for something.
+    Replaced,
+}
+
 struct Walk<'a> {
     pass: Pass<'a>,
     shared: Shared,
@@ -51,13 +61,19 @@ struct Walk<'a> {
     names: HashMap<u32, (u16, Vec<TreePath>)>,
     left: Vec<String>,
     left_more: u64,
+    names_as: Names,
     files: u64,
     path_bytes: u64,
     entry_bytes: u64,
 }
 
 /// Everything in the file system, and what could not be taken.
-pub(super) fn tree(window: &Window, sup: &Super, cancel: &Cancel) -> Result<(Tree, Vec<String>), ExtError> {
+pub(super) fn tree(
+    window: &Window,
+    sup: &Super,
+    names_as: Names,
+    cancel: &Cancel,
+) -> Result<(Tree, Vec<String>), ExtError> {
     let mut walk = Walk {
         pass: Pass::new(window, sup, cancel),
         shared: Shared::default(),
@@ -67,6 +83,7 @@ pub(super) fn tree(window: &Window, sup: &Super, cancel: &Cancel) -> Result<(Tre
         names: HashMap::new(),
         left: Vec::new(),
         left_more: 0,
+        names_as,
         files: 0,
         path_bytes: 0,
         entry_bytes: 0,
@@ -104,17 +121,23 @@ impl Walk<'_> {
                 return Err(ExtError::TooMuch { what: "files", limit: MOST_FILES });
             }
             self.entry_bytes += 8 + entry.name.len() as u64;
-            let Ok(name) = str::from_utf8(&entry.name) else {
+            let name = String::from_utf8_lossy(&entry.name);
+            if matches!(name, Cow::Owned(_)) && self.names_as == Names::Utf8 {
                 let name = entry.name.escape_ascii();
                 self.leave(format!("`{name}` in `{}`: its name is not UTF-8", todo.path));
                 continue;
-            };
-            let path = todo.path.join(name).map_err(|error| self.damaged(&todo.inode, &entry, &error.to_string()))?;
+            }
+            let path = todo
+                .path
+                .join(&name)
+                .map_err(|error| self.damaged(&todo.inode, &entry, &error.to_string()))?;
             self.path_bytes += path.as_str().len() as u64;
-            if path.as_str().len() > LONGEST_PATH
-                || self.path_bytes > FREE_PATHS + 32 * self.entry_bytes
-            {
-                return Err(self.damaged(&todo.inode, &entry, "its path is too long: directories are too deep"));
+            if path.as_str().len() > LONGEST_PATH || self.path_bytes > FREE_PATHS + 32 * self.entry_bytes {
+                return Err(self.damaged(
+                    &todo.inode,
+                    &entry,
+                    "its path is too long: directories are too deep",
+                ));
             }
             self.entry(todo, &entry, path)?;
         }
@@ -133,7 +156,8 @@ impl Walk<'_> {
         let inode = self.pass.inode(entry.inode)?;
         let kind = inode.kind();
         if ![0, kind.in_directory()].contains(&entry.kind) {
-            let problem = format!("it says that it is of type {}, and its inode that it is {kind:?}", entry.kind);
+            let problem =
+                format!("it says that it is of type {}, and its inode that it is {kind:?}", entry.kind);
             return Err(self.damaged(&todo.inode, entry, &problem));
         }
         if self.tree.nodes.contains_key(&path) {
@@ -145,7 +169,8 @@ impl Walk<'_> {
             return Err(self.damaged(&todo.inode, entry, &problem));
         }
         if !is_first && inode.links == 1 {
-            let problem = format!("`i_links_count` of inode {} is 1, and this is its second name", entry.inode);
+            let problem =
+                format!("`i_links_count` of inode {} is 1, and this is its second name", entry.inode);
             return Err(self.damaged(&todo.inode, entry, &problem));
         }
         if kind == Type::File && inode.links > 1 {
@@ -187,6 +212,9 @@ impl Walk<'_> {
                 let target = target(&mut self.pass, &inode)?;
                 match String::from_utf8(target) {
                     Ok(target) => NodeKind::Symlink { target },
+                    Err(error) if self.names_as == Names::Replaced => {
+                        NodeKind::Symlink { target: String::from_utf8_lossy(error.as_bytes()).into_owned() }
+                    }
                     Err(error) => {
                         let target = error.as_bytes().escape_ascii();
                         self.leave(format!("`{path}`: it links to `{target}`, which is not UTF-8"));

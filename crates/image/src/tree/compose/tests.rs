@@ -149,6 +149,7 @@ fn says_what_an_edit_cannot_do() {
 fn part(keep: &[&str], drop: &[&str]) -> TreePart {
     TreePart {
         source: "./x".parse().unwrap(),
+        partition: None,
         at: TreePath::root(),
         keep: keep.iter().map(ToString::to_string).collect(),
         drop: drop.iter().map(ToString::to_string).collect(),
