@@ -21,7 +21,11 @@ const NAMED: [(PartitionType, Guid); 10] = [
 ];
 
 /// The type GUID that stands for `kind` in a partition table.
-pub(crate) fn guid_of(kind: &PartitionType) -> Guid {
+///
+/// # Panics
+///
+/// If `kind` is a GUID that is none; a plan's are checked when it is read.
+pub fn guid_of(kind: &PartitionType) -> Guid {
     match kind {
         PartitionType::Guid(text) => text.parse().expect("a plan's type GUID was checked when it was read"),
         named => NAMED.iter().find(|(it, _)| it == named).expect("every named type is in the table").1,
@@ -35,6 +39,27 @@ pub(crate) fn kind_of(guid: Guid) -> PartitionType {
         None => PartitionType::Guid(guid.to_string()),
     }
 }
+
+/// What partitions of this type are called: by the name that a plan uses, or else by the GUID.
+///
+/// `ChromeOS` has types of which no plan makes partitions; they have names nevertheless.
+pub fn name_of(guid: Guid) -> String {
+    match READ_ONLY.iter().find(|(_, it)| *it == guid) {
+        Some((name, _)) => (*name).to_owned(),
+        None => kind_of(guid).to_string(),
+    }
+}
+
+/// Types that are met and never made.
+///
+/// Source: vboot `firmware/include/gpt.h`.
+const READ_ONLY: [(&str, Guid); 5] = [
+    ("basic-data", Guid::new(0xebd0_a0a2_b9e5_4433_87c0_68b6_b726_99c7)),
+    ("chromeos-firmware", Guid::new(0xcab6_e88e_abf3_4102_a07a_d4bb_9be3_c1d3)),
+    ("chromeos-hibernate", Guid::new(0x3f0f_8318_f146_4e6b_8222_c28c_8f02_e0d5)),
+    ("chromeos-minios", Guid::new(0x0984_5860_705f_4bb5_b16c_8a8a_099c_af52)),
+    ("android-vbmeta", Guid::new(0x8843_4509_d9d1_487d_b82c_15ef_964c_bd4b)),
+];
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! GUID partition tables (UEFI 2.10, section 5.3).
 //!
-//! [`Gpt::encode`] turns a table into the two regions it has on disk, [`read`] finds it again. The two headers differ
+//! [`Gpt::encode`] turns a table into the two regions it has on disk, [`read`] finds it again if it is whole, and
+//! [`read_lenient`] if the firmware of a Chromebook would. The two headers differ
 //! in more than their place: each points at the array of entries next to itself. A backup that points at the
 //! primary's array passes `sgdisk -v` and recovers nothing.
 
@@ -9,6 +10,11 @@ use std::io::{self, Read, Seek, SeekFrom};
 use thiserror::Error;
 
 use super::{guid::Guid, mbr};
+
+mod attributes;
+mod lenient;
+
+pub use lenient::{CopyState, Found, GptProblem, read_lenient};
 
 /// Bytes of one entry; larger is legal and nobody does it.
 const ENTRY: usize = 128;
@@ -324,6 +330,14 @@ pub enum GptError {
         copy: Copy,
         /// How.
         reason: String,
+    },
+    /// Neither copy can be used.
+    #[error("neither copy of the partition table can be used: the primary: {primary}; the backup: {backup}")]
+    Unsound {
+        /// What is wrong with the copy at the start of the disk.
+        primary: CopyState,
+        /// What is wrong with the copy at its end.
+        backup: CopyState,
     },
     /// Both copies are sound, and not the same.
     #[error("the primary and the backup partition table disagree")]

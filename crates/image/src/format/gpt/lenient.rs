@@ -1,0 +1,424 @@
+//! A partition table as the firmware of a Chromebook reads it: either copy is enough.
+//!
+//! [`read`](super::read) says whether a table is whole; this says what of it can still be used, and by whom. A stick that
+//! is bigger than the image has no backup in its last sector; an image that was cut short has none at all.
+//!
+//! Source: vboot `firmware/lib/cgptlib/cgptlib_internal.c` (`CheckHeader`, `CheckEntries`, `GptValidityCheck`).
+
+use std::{
+    collections::HashMap,
+    io::{self, Read, Seek, SeekFrom},
+};
+
+use thiserror::Error;
+
+use super::{ARRAY, Copy, ENTRIES, ENTRY, Entry, Gpt, GptError, HEADER, array, array_sectors, bytes_at};
+use crate::format::guid::Guid;
+
+/// A partition table of which at least one copy can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The table.
+    pub gpt: Gpt,
+    /// The copy whose entries these are.
+    pub entries_of: Copy,
+    /// What of the copy at the start of the disk is usable.
+    pub primary: CopyState,
+    /// What of the copy at its end is usable.
+    pub backup: CopyState,
+    /// What is wrong with the partitions; nothing of it keeps a program from reading them.
+    pub problems: Vec<GptProblem>,
+}
+
+/// What one copy of a partition table is good for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CopyState {
+    /// Header and entries are right.
+    Sound,
+    /// Marked `IGNOREME`: nobody is to look at it.
+    Ignored,
+    /// Its checksums are right, but the firmware refuses it; the text says why.
+    Refused(String),
+    /// It cannot be believed; the text says why.
+    Damaged(String),
+}
+
+impl CopyState {
+    /// Whether the firmware uses it.
+    pub fn is_sound(&self) -> bool {
+        *self == Self::Sound
+    }
+}
+
+impl std::fmt::Display for CopyState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sound => f.write_str("sound"),
+            Self::Ignored => f.write_str("marked `IGNOREME`"),
+            Self::Refused(reason) => write!(f, "readable, but {reason}"),
+            Self::Damaged(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// Something wrong with partitions for which the firmware refuses the whole table.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum GptProblem {
+    /// A partition is not where partitions may be.
+    #[error(
+        "partition {number} (`{label}`), sectors {first} to {last}, is outside of the usable sectors {} to {}",
+        usable.0,
+        usable.1
+    )]
+    Outside {
+        /// Its number.
+        number: u32,
+        /// Its name.
+        label: String,
+        /// Its first sector.
+        first: u64,
+        /// Its last sector.
+        last: u64,
+        /// First and last sector that partitions may use.
+        usable: (u64, u64),
+    },
+    /// Two partitions share sectors.
+    #[error("partitions {} (`{}`) and {} (`{}`) overlap from sector {sector} on", one.0, one.1, other.0, other.1)]
+    Overlap {
+        /// Number and name of the first.
+        one: (u32, String),
+        /// Number and name of the other.
+        other: (u32, String),
+        /// The first sector that both have.
+        sector: u64,
+    },
+    /// Two partitions have one GUID.
+    #[error("partitions {} (`{}`) and {} (`{}`) have one GUID, {guid}", one.0, one.1, other.0, other.1)]
+    SameGuid {
+        /// Number and name of the first.
+        one: (u32, String),
+        /// Number and name of the other.
+        other: (u32, String),
+        /// What both are called.
+        guid: Guid,
+    },
+    /// Both copies are sound, and not the same.
+    #[error("the primary and the backup partition table disagree about {field}; the firmware uses the primary")]
+    Disagree {
+        /// The field of the header.
+        field: &'static str,
+    },
+}
+
+impl GptProblem {
+    /// Whether the firmware starts nothing from a disk that has it.
+    pub fn is_fatal(&self) -> bool {
+        !matches!(self, Self::Disagree { .. })
+    }
+}
+
+impl Found {
+    /// Whether the firmware of a Chromebook accepts the table.
+    pub fn is_accepted(&self) -> bool {
+        (self.primary.is_sound() || self.backup.is_sound()) && !self.problems.iter().any(GptProblem::is_fatal)
+    }
+
+    /// The partition with this number.
+    pub fn entry(&self, number: u32) -> Option<&Entry> {
+        self.gpt.entries.iter().find(|entry| entry.number == number)
+    }
+
+    /// The partition with this GUID.
+    pub fn entry_of(&self, guid: Guid) -> Option<&Entry> {
+        self.gpt.entries.iter().find(|entry| entry.guid == guid)
+    }
+}
+
+/// Reads the partition table of `disk` from whichever copy can be read, and says what is wrong with the other.
+///
+/// Nothing in the bytes makes it panic or read more than 256 KiB. A protective MBR is not asked for.
+///
+/// # Errors
+///
+/// If neither copy can be read; the error has what is wrong with each.
+pub fn read_lenient(disk: &mut (impl Read + Seek)) -> Result<Found, GptError> {
+    let len = disk.seek(SeekFrom::End(0)).map_err(GptError::Read)?;
+    let mut unsound = None;
+    for sector_size in [512, 4096] {
+        match Sides::read(disk, len, sector_size).map_err(GptError::Read)?.found() {
+            Ok(found) => return Ok(found),
+            Err(error) if sector_size == 512 || error.0 => unsound = Some(error),
+            Err(_) => {}
+        }
+    }
+    match unsound {
+        Some((true, primary, backup)) => Err(GptError::Unsound { primary, backup }),
+        _ => Err(GptError::Absent),
+    }
+}
+
+/// Both copies as they are on a disk.
+struct Sides {
+    sector_size: u64,
+    sectors: u64,
+    primary: Side,
+    backup: Side,
+}
+
+/// One copy as it is on a disk.
+struct Side {
+    header: Result<Header, CopyState>,
+    /// The array next to it, if there is one that can be read.
+    entries: Vec<u8>,
+    /// Whether anything there says that it is a partition table.
+    claimed: bool,
+}
+
+/// A header whose checksum is right.
+#[derive(Clone)]
+struct Header {
+    signature: [u8; 8],
+    len: usize,
+    other: u64,
+    usable: (u64, u64),
+    guid: Guid,
+    entries_at: u64,
+    entries_crc: u32,
+    /// Why the firmware would not have it.
+    refused: Option<String>,
+}
+
+impl Sides {
+    fn read(disk: &mut (impl Read + Seek), len: u64, sector_size: u64) -> io::Result<Self> {
+        let sectors = len / sector_size;
+        let primary = Side::read(disk, Copy::Primary, sector_size, sectors, 1)?;
+        let mut backup = Side::read(disk, Copy::Backup, sector_size, sectors, sectors.saturating_sub(1))?;
+        if let (Err(CopyState::Damaged(reason)), Ok(primary)) = (&mut backup.header, &primary.header) {
+            let last = sectors.saturating_sub(1);
+            if primary.other > last {
+                *reason = format!(
+                    "the disk ends with sector {last}, and the primary says that the backup is in sector {}: the image was cut short, or is on a smaller disk",
+                    primary.other
+                );
+            } else if primary.other != last
+                && Side::read(disk, Copy::Backup, sector_size, primary.other + 1, primary.other)?.header.is_ok()
+            {
+                *reason = format!(
+                    "it is in sector {}, not in the last one, {last}: the image is on a bigger disk",
+                    primary.other
+                );
+            }
+        }
+        Ok(Self { sector_size, sectors, primary, backup })
+    }
+
+    /// The table, or whether there ever was one, and what is wrong with each copy.
+    fn found(self) -> Result<Found, (bool, CopyState, CopyState)> {
+        let (one, two) = (self.primary.header.as_ref().ok(), self.backup.header.as_ref().ok());
+        let fits = |header: Option<&Header>, entries: &[u8]| {
+            header.is_some_and(|it| entries.len() == ARRAY as usize && crc32fast::hash(entries) == it.entries_crc)
+        };
+        let trusted = |header| {
+            let found = (fits(header, &self.primary.entries), fits(header, &self.backup.entries));
+            header.filter(|_| found.0 || found.1).map(|header| (header, found))
+        };
+        let sound_first = match (one, two) {
+            (Some(one), Some(two)) if one.refused.is_some() && two.refused.is_none() => [Some(two), Some(one)],
+            _ => [one, two],
+        };
+        let Some((header, (in_primary, in_backup))) = sound_first.into_iter().find_map(trusted) else {
+            let state = |side: &Side| match &side.header {
+                Ok(_) => CopyState::Damaged("the checksum of its entries is wrong".to_owned()),
+                Err(state) => state.clone(),
+            };
+            let claimed = self.primary.claimed || self.backup.claimed;
+            return Err((claimed, state(&self.primary), state(&self.backup)));
+        };
+        let state = |side: &Side, intact: bool| match &side.header {
+            Err(state) => state.clone(),
+            Ok(_) if !intact => CopyState::Damaged("the checksum of its entries is wrong".to_owned()),
+            Ok(Header { refused: Some(reason), .. }) => CopyState::Refused(reason.clone()),
+            Ok(_) => CopyState::Sound,
+        };
+        let (primary, backup) = (state(&self.primary, in_primary), state(&self.backup, in_backup));
+        let entries_of = if in_primary { Copy::Primary } else { Copy::Backup };
+        let entries = decode(if in_primary { &self.primary.entries } else { &self.backup.entries });
+        let mut problems = places(&entries, header.usable);
+        if let (Some(one), Some(two)) = (one, two)
+            && let Some(field) = one.differs(two)
+        {
+            problems.push(GptProblem::Disagree { field });
+        }
+        let gpt = Gpt { guid: header.guid, sector_size: self.sector_size, sectors: self.sectors, entries };
+        Ok(Found { gpt, entries_of, primary, backup, problems })
+    }
+}
+
+impl Side {
+    fn read(
+        disk: &mut (impl Read + Seek),
+        copy: Copy,
+        sector_size: u64,
+        sectors: u64,
+        at: u64,
+    ) -> io::Result<Self> {
+        let nothing = |reason: String| Self {
+            header: Err(CopyState::Damaged(reason)),
+            entries: Vec::new(),
+            claimed: false,
+        };
+        if sectors < 2 * (1 + array_sectors(sector_size)) + 1 {
+            return Ok(nothing(format!("a disk of {sectors} sectors is too small for it")));
+        }
+        let bytes = bytes_at(disk, at * sector_size, 512)?;
+        let header = Header::decode(&bytes, copy, sector_size, sectors);
+        let entries = match &header {
+            Ok(header) => match header.entries_at.checked_mul(sector_size) {
+                Some(at) if header.entries_at + array_sectors(sector_size) <= sectors => {
+                    bytes_at(disk, at, ARRAY as usize)?
+                }
+                _ => Vec::new(),
+            },
+            Err(_) => Vec::new(),
+        };
+        Ok(Self { header, entries, claimed: SIGNATURES.contains(&&bytes[..8]) || &bytes[..8] == IGNORED })
+    }
+}
+
+/// What a header begins with: UEFI's word, and the one that hides a table from programs that know only UEFI's.
+const SIGNATURES: [&[u8]; 2] = [b"EFI PART", b"CHROMEOS"];
+/// What a header begins with that is to be passed over.
+const IGNORED: &[u8] = b"IGNOREME";
+
+impl Header {
+    /// The header in `bytes`, 512 of them, if it can be believed.
+    fn decode(bytes: &[u8], copy: Copy, sector_size: u64, sectors: u64) -> Result<Self, CopyState> {
+        let damaged = |reason: String| Err(CopyState::Damaged(reason));
+        let u32_at = |at| u32::from_le_bytes(array(bytes, at));
+        let u64_at = |at| u64::from_le_bytes(array(bytes, at));
+        if &bytes[..8] == IGNORED {
+            return Err(CopyState::Ignored);
+        }
+        if !SIGNATURES.contains(&&bytes[..8]) {
+            return damaged("it has neither `EFI PART` nor `CHROMEOS` at its start".to_owned());
+        }
+        if u32_at(8) != 0x1_0000 {
+            return damaged(format!("its revision, at byte 8, is {:#x}, not 0x10000", u32_at(8)));
+        }
+        let len = u32_at(12) as usize;
+        if !(HEADER..=512).contains(&len) {
+            return damaged(format!("its length, at byte 12, is said to be {len} bytes, not 92 to 512"));
+        }
+        let mut checked = bytes[..len].to_vec();
+        checked[16..20].fill(0);
+        let crc = crc32fast::hash(&checked);
+        if crc != u32_at(16) {
+            return damaged(format!("its checksum, at byte 16, is {:#010x}, and should be {crc:#010x}", u32_at(16)));
+        }
+        if u32_at(20) != 0 {
+            return damaged(format!("its reserved bytes at 20 are {:#x}, not 0", u32_at(20)));
+        }
+        if (u32_at(80), u32_at(84)) != (ENTRIES, ENTRY as u32) {
+            return damaged(format!(
+                "it has {} entries of {} bytes, at byte 80; the firmware takes 128 of 128",
+                u32_at(80),
+                u32_at(84)
+            ));
+        }
+        let (mine, entries_at, array_len) = (u64_at(24), u64_at(72), array_sectors(sector_size));
+        let due = if copy == Copy::Primary { 1 } else { sectors - 1 };
+        if mine != due {
+            return damaged(format!("it says, at byte 24, that it is in sector {mine}, and is in {due}"));
+        }
+        let right = match copy {
+            Copy::Primary => entries_at > mine && entries_at <= sectors,
+            Copy::Backup => entries_at == mine - array_len,
+        };
+        if !right {
+            return damaged(format!("its entries are said, at byte 72, to be in sector {entries_at}"));
+        }
+        let usable = (u64_at(40), u64_at(48));
+        let refused = if usable.0 > usable.1 || usable.0 < 2 + array_len {
+            Some(format!("its first usable sector, at byte 40, is {}: the firmware refuses it", usable.0))
+        } else if usable.1 >= sectors - 1 - array_len {
+            Some(format!(
+                "its last usable sector, at byte 48, is {}, and the last possible one of this disk {}: the firmware refuses it",
+                usable.1,
+                sectors - 2 - array_len
+            ))
+        } else {
+            None
+        };
+        Ok(Self {
+            signature: array(bytes, 0),
+            len,
+            other: u64_at(32),
+            usable,
+            guid: Guid::from_disk(array(bytes, 56)),
+            entries_at,
+            entries_crc: u32_at(88),
+            refused,
+        })
+    }
+
+    /// The field in which two headers of one table must not differ, and do.
+    fn differs(&self, other: &Self) -> Option<&'static str> {
+        [
+            ("the signature", self.signature != other.signature),
+            ("the length of the header", self.len != other.len),
+            ("the usable sectors", self.usable != other.usable),
+            ("the GUID of the disk", self.guid != other.guid),
+            ("the checksum of the entries", self.entries_crc != other.entries_crc),
+        ]
+        .into_iter()
+        .find_map(|(field, differs)| differs.then_some(field))
+    }
+}
+
+fn decode(entries: &[u8]) -> Vec<Entry> {
+    let (entries, _) = entries.as_chunks();
+    (1..).zip(entries).filter_map(|(number, entry)| Entry::decode(number, entry)).collect()
+}
+
+/// What is wrong with where partitions are and how they are called; each pair is named once.
+fn places(entries: &[Entry], usable: (u64, u64)) -> Vec<GptProblem> {
+    let name = |entry: &Entry| (entry.number, entry.label.clone());
+    let mut problems = Vec::new();
+    let mut guids: HashMap<Guid, &Entry> = HashMap::new();
+    for entry in entries {
+        if entry.first > entry.last || entry.first < usable.0 || entry.last > usable.1 {
+            problems.push(GptProblem::Outside {
+                number: entry.number,
+                label: entry.label.clone(),
+                first: entry.first,
+                last: entry.last,
+                usable,
+            });
+        }
+        if let Some(one) = guids.insert(entry.guid, entry) {
+            problems.push(GptProblem::SameGuid { one: name(one), other: name(entry), guid: entry.guid });
+        }
+    }
+    let mut sorted: Vec<&Entry> = entries.iter().filter(|entry| entry.first <= entry.last).collect();
+    sorted.sort_by_key(|entry| (entry.first, entry.number));
+    let mut reaching: Option<&Entry> = None;
+    for entry in sorted {
+        match reaching {
+            Some(before) if before.last >= entry.first => {
+                problems.push(GptProblem::Overlap {
+                    one: name(before),
+                    other: name(entry),
+                    sector: entry.first,
+                });
+                if entry.last > before.last {
+                    reaching = Some(entry);
+                }
+            }
+            _ => reaching = Some(entry),
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests;
