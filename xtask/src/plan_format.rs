@@ -30,8 +30,7 @@ pub(crate) fn markdown(schema: &Value) -> String {
     text
 }
 
-const HEAD: &str = "\
-# The plan format
+const HEAD: &str = r#"# The plan format
 
 This page is made from the types by `cargo xtask docs`, as is `schemas/plan.schema.json`, which editors understand:
 begin a plan with `#:schema PATH/plan.schema.json`.
@@ -52,7 +51,7 @@ edits = [
 
 A condition that is needed in many places gets a name: `[vars.inject]` with `when = { var = "drivers", in = ["inject",
 "both"] }` is `true` or `false`, and `"${inject}"` may stand where a truth value is wanted.
-";
+"#;
 
 struct Format<'a> {
     definitions: &'a Map<String, Value>,
