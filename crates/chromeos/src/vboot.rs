@@ -118,9 +118,7 @@ impl KernelPartition {
         let (address, len) = preamble.bootloader;
         let bootloader = place("preamble", "address of the boot loader", address, len, 2 * PAGE)?;
         let vmlinuz_header = match preamble.vmlinuz_header {
-            Some((address, len)) => {
-                Some(place("preamble", "address of the setup header", address, len, 0)?)
-            }
+            Some((address, len)) => Some(place("preamble", "address of the setup header", address, len, 0)?),
             None => None,
         };
         let zero_page = bootloader.start - PAGE..bootloader.start;
@@ -150,8 +148,9 @@ impl KernelPartition {
         }
         let headers = self.body.start - self.start;
         if headers > FIRMWARE_READS {
-            remarks
-                .push(format!("the body begins {headers} bytes in: the firmware wants it within {FIRMWARE_READS}"));
+            remarks.push(format!(
+                "the body begins {headers} bytes in: the firmware wants it within {FIRMWARE_READS}"
+            ));
         }
         remarks
     }
@@ -188,7 +187,9 @@ pub enum VbootError {
         there: usize,
     },
     /// A field has an impossible value.
-    #[error("the {structure} at byte {offset} is damaged: {field} is {value} ({value:#x}), and must be {limit}")]
+    #[error(
+        "the {structure} at byte {offset} is damaged: {field} is {value} ({value:#x}), and must be {limit}"
+    )]
     Field {
         /// Of which structure.
         structure: &'static str,

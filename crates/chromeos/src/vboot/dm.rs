@@ -173,11 +173,14 @@ impl Target<'_> {
     fn verity(&self) -> Result<DmVerity, DmError> {
         let missing = |what| DmError::Missing { what };
         let arguments = &self.arguments;
-        let named =
-            |name: &str| arguments.iter().find_map(|text| text.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned);
+        let named = |name: &str| {
+            arguments.iter().find_map(|text| text.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned)
+        };
         let at = |index: usize| arguments.get(index).map(|text| (*text).to_owned());
         let [payload, hashtree, hash_start, algorithm, digest, salt] = match arguments.first() {
-            Some(first) if ["payload=", "hashtree=", "alg=", "hashstart="].iter().any(|it| first.starts_with(it)) => {
+            Some(first)
+                if ["payload=", "hashtree=", "alg=", "hashstart="].iter().any(|it| first.starts_with(it)) =>
+            {
                 ["payload", "hashtree", "hashstart", "alg", "root_hexdigest", "salt"].map(named)
             }
             Some(&"0") => return self.upstream(),
@@ -198,7 +201,8 @@ impl Target<'_> {
 
     /// The arguments of Linux's own verity target: version, devices, block sizes, blocks, hash block, hash, digest, salt.
     fn upstream(&self) -> Result<DmVerity, DmError> {
-        let [_, payload, hashtree, data_block, hash_block, _, hash_start, algorithm, digest, salt, ..] = self.arguments[..]
+        let [_, payload, hashtree, data_block, hash_block, _, hash_start, algorithm, digest, salt, ..] =
+            self.arguments[..]
         else {
             return Err(DmError::Missing { what: "salt" });
         };
@@ -207,10 +211,8 @@ impl Target<'_> {
                 return Err(DmError::Value { what: "block size", value: size.to_owned(), limit: "4096" });
             }
         }
-        let start = number("hash block", hash_start)?.checked_mul(4096 / SECTOR).ok_or_else(|| DmError::Value {
-            what: "hash block",
-            value: hash_start.to_owned(),
-            limit: "on a disk",
+        let start = number("hash block", hash_start)?.checked_mul(4096 / SECTOR).ok_or_else(|| {
+            DmError::Value { what: "hash block", value: hash_start.to_owned(), limit: "on a disk" }
         })?;
         let salt = if salt == "-" { "" } else { salt };
         self.with(payload, hashtree, start, algorithm, digest, salt)

@@ -118,7 +118,9 @@ pub enum HashError {
     #[error("cannot read the partition")]
     Read(#[source] io::Error),
     /// It was changed after the command line was signed.
-    #[error("partition {partition} is not the one that `{argument}` was signed for: its hash is {found}, not {signed}")]
+    #[error(
+        "partition {partition} is not the one that `{argument}` was signed for: its hash is {found}, not {signed}"
+    )]
     Other {
         /// The argument.
         argument: &'static str,

@@ -88,6 +88,11 @@ impl Keyblock {
         &self.raw
     }
 
+    /// Whether anybody has signed it; a developer's own is only hashed.
+    pub const fn is_signed(&self) -> bool {
+        self.signature.is_some()
+    }
+
     /// Whether `key` has signed it.
     ///
     /// # Errors
@@ -114,7 +119,8 @@ impl Keyblock {
     /// Its flags as vboot's tools write them: `!DEV DEV REC !MINIOS`.
     pub fn flag_names(&self) -> String {
         const NAMES: [&str; 6] = ["!DEV", "DEV", "!REC", "REC", "!MINIOS", "MINIOS"];
-        let names: Vec<&str> = (0..6).filter(|bit| self.flags >> bit & 1 != 0).map(|bit| NAMES[bit]).collect();
+        let names: Vec<&str> =
+            (0..6).filter(|bit| self.flags >> bit & 1 != 0).map(|bit| NAMES[bit]).collect();
         names.join(" ")
     }
 
@@ -168,7 +174,8 @@ impl Keyblock {
         let mut raw = vec![0; signed + 64 + signature_len];
         raw[..8].copy_from_slice(MAGIC);
         let size = raw.len();
-        let mut put = |at: usize, value: usize| raw[at..at + 4].copy_from_slice(&(value as u32).to_le_bytes());
+        let mut put =
+            |at: usize, value: usize| raw[at..at + 4].copy_from_slice(&(value as u32).to_le_bytes());
         put(8, 2);
         put(12, 1);
         put(16, size);

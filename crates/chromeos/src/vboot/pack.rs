@@ -46,7 +46,12 @@ pub enum Arch {
 
 impl<'a> Pack<'a> {
     /// A kernel for a PC, version 1, loaded where such kernels are loaded.
-    pub const fn new(kernel: &'a [u8], cmdline: &'a str, keyblock: &'a Keyblock, key: &'a PrivateKey) -> Self {
+    pub const fn new(
+        kernel: &'a [u8],
+        cmdline: &'a str,
+        keyblock: &'a Keyblock,
+        key: &'a PrivateKey,
+    ) -> Self {
         Self {
             kernel,
             cmdline,

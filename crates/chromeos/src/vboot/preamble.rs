@@ -72,10 +72,12 @@ impl Preamble {
             .ok_or_else(|| unsigned("the size of the body's signature"))?;
         let flags = if version.1 >= 2 { fields.u32(112) } else { 0 };
         if flags & 3 != 0 {
-            let limit = "0 in bits 0 and 1, a ChromeOS kernel; 1 is an Android boot image, 2 multiboot".to_owned();
+            let limit =
+                "0 in bits 0 and 1, a ChromeOS kernel; 1 is an Android boot image, 2 multiboot".to_owned();
             return Err(fields.bad("its flags", flags, limit));
         }
-        let vmlinuz_header = (version.1 >= 1 && fields.u32(104) != 0).then(|| (fields.u64(96), fields.len(104)));
+        let vmlinuz_header =
+            (version.1 >= 1 && fields.u32(104) != 0).then(|| (fields.u64(96), fields.len(104)));
         Ok(Self {
             size,
             version,

@@ -39,8 +39,9 @@ impl PrivateKey {
             .ok()
             .and_then(Algorithm::of)
             .ok_or_else(|| bad("its algorithm", number, format!("less than {}", Algorithm::COUNT)))?;
-        let rsa = RsaPrivateKey::from_pkcs1_der(der)
-            .map_err(|_| bad("its DER", der.len() as u64, "bytes of an RSA private key (PKCS #1)".to_owned()))?;
+        let rsa = RsaPrivateKey::from_pkcs1_der(der).map_err(|_| {
+            bad("its DER", der.len() as u64, "bytes of an RSA private key (PKCS #1)".to_owned())
+        })?;
         Self::new(algorithm, rsa)
             .ok_or_else(|| bad("its algorithm", number, "that of the key it is for".to_owned()))
     }

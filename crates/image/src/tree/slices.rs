@@ -24,9 +24,17 @@ impl Backing {
     ///
     /// If it cannot be opened.
     pub fn open(path: &Utf8Path) -> io::Result<Arc<Self>> {
-        let file = fs_err::File::open(path)?;
+        Self::of(fs_err::File::open(path)?.into_file(), path)
+    }
+
+    /// A file that is open already; `path` is what messages call it.
+    ///
+    /// # Errors
+    ///
+    /// If its size cannot be found out.
+    pub fn of(file: File, path: &Utf8Path) -> io::Result<Arc<Self>> {
         let size = file.metadata()?.len();
-        Ok(Arc::new(Self { path: path.to_owned(), file: Arc::new(file.into_file()), size }))
+        Ok(Arc::new(Self { path: path.to_owned(), file: Arc::new(file), size }))
     }
 
     /// Where it is, for messages.

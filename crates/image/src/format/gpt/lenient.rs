@@ -103,7 +103,9 @@ pub enum GptProblem {
         guid: Guid,
     },
     /// Both copies are sound, and not the same.
-    #[error("the primary and the backup partition table disagree about {field}; the firmware uses the primary")]
+    #[error(
+        "the primary and the backup partition table disagree about {field}; the firmware uses the primary"
+    )]
     Disagree {
         /// The field of the header.
         field: &'static str,
@@ -201,7 +203,9 @@ impl Sides {
                     primary.other
                 );
             } else if primary.other != last
-                && Side::read(disk, Copy::Backup, sector_size, primary.other + 1, primary.other)?.header.is_ok()
+                && Side::read(disk, Copy::Backup, sector_size, primary.other + 1, primary.other)?
+                    .header
+                    .is_ok()
             {
                 *reason = format!(
                     "it is in sector {}, not in the last one, {last}: the image is on a bigger disk",
@@ -216,14 +220,18 @@ impl Sides {
     fn found(self) -> Result<Found, (bool, CopyState, CopyState)> {
         let (one, two) = (self.primary.header.as_ref().ok(), self.backup.header.as_ref().ok());
         let fits = |header: Option<&Header>, entries: &[u8]| {
-            header.is_some_and(|it| entries.len() == ARRAY as usize && crc32fast::hash(entries) == it.entries_crc)
+            header.is_some_and(|it| {
+                entries.len() == ARRAY as usize && crc32fast::hash(entries) == it.entries_crc
+            })
         };
         let trusted = |header| {
             let found = (fits(header, &self.primary.entries), fits(header, &self.backup.entries));
             header.filter(|_| found.0 || found.1).map(|header| (header, found))
         };
         let sound_first = match (one, two) {
-            (Some(one), Some(two)) if one.refused.is_some() && two.refused.is_none() => [Some(two), Some(one)],
+            (Some(one), Some(two)) if one.refused.is_some() && two.refused.is_none() => {
+                [Some(two), Some(one)]
+            }
             _ => [one, two],
         };
         let Some((header, (in_primary, in_backup))) = sound_first.into_iter().find_map(trusted) else {
@@ -313,7 +321,10 @@ impl Header {
         checked[16..20].fill(0);
         let crc = crc32fast::hash(&checked);
         if crc != u32_at(16) {
-            return damaged(format!("its checksum, at byte 16, is {:#010x}, and should be {crc:#010x}", u32_at(16)));
+            return damaged(format!(
+                "its checksum, at byte 16, is {:#010x}, and should be {crc:#010x}",
+                u32_at(16)
+            ));
         }
         if u32_at(20) != 0 {
             return damaged(format!("its reserved bytes at 20 are {:#x}, not 0", u32_at(20)));
