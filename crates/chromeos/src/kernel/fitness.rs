@@ -7,8 +7,8 @@
 //!
 //! let version = Version::parse("4.14.336-23241-g1ab2").ok_or("no version")?;
 //! assert_eq!(systemd(version).newest, Some(257));
-//! // Without a configuration, a file system's name in the kernel is evidence that it is built in.
-//! let kernel = b"\0squashfs\0";
+//! // Without a configuration, a message of the driver is evidence that it is built in.
+//! let kernel = b"\x016squashfs: version 4.0 (2009/01/31) Phillip Lougher\n\0";
 //! let squashfs = abilities(None, kernel).into_iter().find(|ability| ability.name == "squashfs");
 //! assert_eq!(squashfs.map(|ability| ability.verdict), Some(Verdict::Yes));
 //! # Ok::<(), &str>(())
@@ -62,7 +62,7 @@ pub struct Ability {
 struct Question {
     name: &'static str,
     option: &'static str,
-    /// With the NUL before and after it that C strings have; nothing if there is no such string.
+    /// Nothing if there is no such string.
     trace: Option<&'static str>,
     /// Whether it can be a module, so that a missing string says nothing.
     modular: bool,
@@ -76,36 +76,40 @@ const fn option_only(name: &'static str, option: &'static str) -> Question {
     Question { name, option, trace: None, modular: false }
 }
 
-/// File systems by the name that they register, device-mapper targets by theirs, the rest by a parameter, a file of
-/// `/proc` or a driver that they bring. Names from Linux 4.4 to 6.12, `Kconfig` and the `.name` of each driver.
-const QUESTIONS: [Question; 27] = [
-    question("ext4", "EXT4_FS", "ext4", true),
-    question("squashfs", "SQUASHFS", "squashfs", true),
+/// Each trace is a message, a parameter or a file of `/proc` that the option brings, and that was looked for in kernels
+/// with the option and without it.
+const QUESTIONS: [Question; 26] = [
+    question("ext4", "EXT4_FS", "EXT4-fs (", true),
+    question("squashfs", "SQUASHFS", "squashfs: version", true),
     option_only("squashfs with gzip", "SQUASHFS_ZLIB"),
     option_only("squashfs with xz", "SQUASHFS_XZ"),
     option_only("squashfs with lz4", "SQUASHFS_LZ4"),
     option_only("squashfs with zstd", "SQUASHFS_ZSTD"),
-    question("overlay", "OVERLAY_FS", "overlay", true),
-    question("fuse", "FUSE_FS", "fuse", true),
-    question("vfat", "VFAT_FS", "vfat", true),
-    question("btrfs", "BTRFS_FS", "btrfs", true),
-    question("tmpfs", "TMPFS", "tmpfs", false),
-    question("devtmpfs", "DEVTMPFS", "devtmpfs", false),
+    question("overlay", "OVERLAY_FS", "overlayfs: ", true),
+    question("fuse", "FUSE_FS", "fuse.max_user_bgreq", true),
+    question("vfat", "VFAT_FS", "FAT-fs (", true),
+    question("btrfs", "BTRFS_FS", "Btrfs loaded", true),
+    question("devtmpfs", "DEVTMPFS", "devtmpfs: initialized", false),
     question("cgroup2", "CGROUPS", "cgroup2", false),
-    question("device mapper", "BLK_DEV_DM", "device-mapper", true),
-    question("dm-crypt", "DM_CRYPT", "crypt", true),
-    question("dm-verity", "DM_VERITY", "verity", true),
+    question("device mapper", "BLK_DEV_DM", "device-mapper: core", true),
+    question("dm-crypt", "DM_CRYPT", "device-mapper: crypt: ", true),
+    question("dm-verity", "DM_VERITY", "device-mapper: verity: ", true),
     question("loop devices", "BLK_DEV_LOOP", "loop-control", true),
-    question("zram", "ZRAM", "zram", true),
+    question("zram", "ZRAM", "zram.num_devices", true),
     question("usb-storage", "USB_STORAGE", "usb-storage", true),
-    question("nvme", "BLK_DEV_NVME", "nvme", true),
+    question("nvme", "BLK_DEV_NVME", "nvme_core.admin_timeout", true),
     question("kexec", "KEXEC", "kexec_load_disabled", false),
-    question("virtual terminals", "VT", "virtual_terminal", false),
+    question("virtual terminals", "VT", "consoleblank", false),
     option_only("console on virtual terminals", "VT_CONSOLE"),
+    question("serial ports", "SERIAL_8250", "Serial: 8250/16550", true),
     option_only("console on a serial port", "SERIAL_8250_CONSOLE"),
-    question("user namespaces", "USER_NS", "max_user_namespaces", false),
-    question("seccomp", "SECCOMP_FILTER", "actions_avail", false),
-    question("refuses mounts on symlinks", "SECURITY_CHROMIUMOS_NO_SYMLINK_MOUNT", "chromiumos", false),
+    option_only("user namespaces", "USER_NS"),
+    question(
+        "refuses mounts on symlinks",
+        "SECURITY_CHROMIUMOS_NO_SYMLINK_MOUNT",
+        "Mount path with symlinks prohibited",
+        false,
+    ),
 ];
 
 /// What a kernel can do, by its configuration; without one, by the strings in `vmlinux`, the decompressed kernel.
@@ -133,9 +137,8 @@ fn by_trace(question: &Question, vmlinux: &[u8]) -> (Verdict, String) {
     let Some(trace) = question.trace else {
         return (Verdict::Unknown, "the kernel carries no configuration".to_owned());
     };
-    let string = [b"\0", trace.as_bytes(), b"\0"].concat();
-    match (memchr::memmem::find(vmlinux, &string), question.modular) {
-        (Some(at), _) => (Verdict::Yes, format!("the kernel holds `{trace}` at byte {}", at + 1)),
+    match (memchr::memmem::find(vmlinux, trace.as_bytes()), question.modular) {
+        (Some(at), _) => (Verdict::Yes, format!("the kernel holds `{trace}` at byte {at}")),
         (None, true) => {
             (Verdict::Unknown, format!("the kernel carries no configuration, and does not hold `{trace}`: no, or a module"))
         }
