@@ -13,7 +13,8 @@ use super::{FIRMWARE_READS, Keyblock, PAGE, PrivateKey};
 pub struct Pack<'a> {
     /// A bzImage, or on Arm a FIT.
     pub kernel: &'a [u8],
-    /// The command line, at most 4095 bytes; newlines become spaces.
+    /// The command line, at most 4095 bytes; newlines become spaces. Newer versions of vboot's tool also take the white
+    /// space from its end.
     pub cmdline: &'a str,
     /// The boot loader stub; may be empty.
     pub bootloader: &'a [u8],
@@ -102,7 +103,8 @@ impl Body {
         let zero_page_at = bytes.len();
         bytes.resize(zero_page_at + PAGE, 0);
         if pack.arch == Arch::X86 {
-            let line = pack.load_address as u32 + config_at as u32 + cmdline_start(&cmdline);
+            // vboot's tool means to skip what is before a lone `--`, and looks for it before the page is filled.
+            let line = (pack.load_address as u32).wrapping_add(config_at as u32);
             zero_page(&mut bytes[zero_page_at..], header, line);
         }
         let bootloader = (bytes.len(), pack.bootloader.len().next_multiple_of(PAGE));
@@ -139,27 +141,12 @@ fn setup_len(kernel: &[u8]) -> Result<usize, PackError> {
 /// The page with the command line.
 fn config_page(cmdline: &str) -> Result<Vec<u8>, PackError> {
     let line = cmdline.replace('\n', " ");
-    let line = line.trim_end_matches(' ');
     if cmdline.len() >= PAGE {
         return Err(PackError::CommandLine { len: cmdline.len() });
     }
     let mut page = line.as_bytes().to_vec();
     page.resize(PAGE, 0);
     Ok(page)
-}
-
-/// Where in the page the kernel's own command line begins: behind a lone `--`, if there is one.
-fn cmdline_start(page: &[u8]) -> u32 {
-    let end = page.iter().position(|byte| *byte == 0).unwrap_or(page.len());
-    let line = &page[..end];
-    let lone = |at: &usize| {
-        line[*at..].starts_with(b"--")
-            && (*at == 0 || line[*at - 1] == b' ')
-            && line.get(*at + 2).is_none_or(|byte| *byte == b' ')
-    };
-    let behind = (0..end).find(lone).map_or(0, |at| at + 2);
-    let spaces = line[behind..].iter().take_while(|byte| **byte == b' ').count();
-    (behind + spaces) as u32
 }
 
 /// The boot parameters: a copy of the setup header with what a boot loader fills in.
@@ -188,7 +175,7 @@ fn preamble(pack: &Pack<'_>, body: &Body) -> Vec<u8> {
     let signed = header + signature;
     let len = (signed + signature).max(pack.padding.saturating_sub(pack.keyblock.size));
     let mut bytes = vec![0; len];
-    let address = |offset: usize| (pack.load_address + offset as u64).to_le_bytes();
+    let address = |offset: usize| pack.load_address.wrapping_add(offset as u64).to_le_bytes();
     let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
     let word = |number: usize| (number as u32).to_le_bytes();
     put(0, &word(len));
