@@ -10,10 +10,12 @@
 mod commands;
 mod demo;
 mod open;
+mod progress;
 mod record;
 mod signals;
 mod squashfs;
 mod style;
+mod write;
 
 use std::ffi::OsString;
 
@@ -24,7 +26,7 @@ use crate::commands::{
     build::Build, check::Check, completions::Completions, doctor::Doctor, inspect::Inspect, plan::Plan,
     report::Report, status::Status,
 };
-use crate::squashfs::Squashfs;
+use crate::{squashfs::Squashfs, write::Write};
 
 /// Plan, build, boot and prove bootable images
 ///
@@ -48,6 +50,7 @@ enum Command {
     Doctor(Doctor),
     Report(Report),
     Inspect(Inspect),
+    Write(Write),
     Squashfs(Squashfs),
     Completions(Completions),
 }
@@ -78,6 +81,7 @@ pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> u8 {
         Command::Doctor(it) => it.run(),
         Command::Report(it) => it.run(),
         Command::Inspect(it) => it.run(),
+        Command::Write(it) => it.run(cli.color),
         Command::Squashfs(it) => it.run(cli.color, &notes),
         Command::Completions(it) => it.run(),
     };

@@ -12,7 +12,6 @@ mod failure;
 mod familiar;
 mod image;
 mod list;
-mod progress;
 mod source;
 mod stdin;
 mod summary;

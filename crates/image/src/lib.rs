@@ -33,6 +33,7 @@ mod initramfs;
 mod inspect;
 mod layout;
 mod modules;
+mod move_backup;
 mod partition_type;
 mod progress;
 mod sink;
@@ -41,8 +42,8 @@ mod tree;
 mod uki;
 mod verify;
 
+pub use compress::{decompress, unpacking};
 pub use disk::{DiskError, disk, disk_layout};
-pub use compress::decompress;
 pub use format::{
     gpt::{
         Copy as GptCopy, CopyState as GptCopyState, Entry as GptEntry, Found as GptFound, Gpt, GptError, GptProblem,
@@ -60,6 +61,7 @@ pub use fs::{
 pub use initramfs::{InitramfsError, initramfs};
 pub use inspect::{FsReport, ImageKind, ImageReport, InspectError, PartitionReport, inspect, look};
 pub use layout::LayoutError;
+pub use move_backup::{MoveBackupError, MovedBackup, move_gpt_backup};
 pub use modules::ModulesError;
 pub use partition_type::{guid_of as partition_type_guid, name_of as partition_type_name};
 pub use sink::SinkError;

@@ -11,13 +11,12 @@ use clap::Args;
 use super::{
     exclude::ExcludeArgs,
     failure, image,
-    progress::{Stage, watched},
     say_notes,
     source::{self, Input, Source},
     summary::{Made, peak_memory},
     values,
 };
-use crate::{signals::Signals, style};
+use crate::{progress::{Stage, watched}, signals::Signals, style};
 
 mod args;
 

@@ -15,12 +15,11 @@ use clap::Args;
 use super::{
     failure,
     image::Place,
-    progress::{Stage, watched},
     say_notes,
     summary::grouped,
     wanted::Wanted,
 };
-use crate::{signals::Signals, style};
+use crate::{progress::{Stage, watched}, signals::Signals, style};
 
 /// Lines about what was left out that are shown.
 const SKIPPED: usize = 10;

@@ -10,10 +10,9 @@ use clap::Args;
 use super::{
     failure,
     image::Place,
-    progress::{Stage, watched},
     summary::grouped,
 };
-use crate::{signals::Signals, style};
+use crate::{progress::{Stage, watched}, signals::Signals, style};
 
 /// Problems that are shown.
 const PROBLEMS: usize = 20;

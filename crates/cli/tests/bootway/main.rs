@@ -10,3 +10,4 @@ mod rootfs;
 mod same_bytes;
 mod squashfs;
 mod squashfs_kill;
+mod write;

@@ -25,7 +25,7 @@ const LEAST_BAR: usize = 6;
 
 /// What is being done, and how much of it is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(crate) enum Stage {
     /// Files were found.
     Scan { files: u64 },
     /// Bytes of content are dealt with, of a total if it is known, and became bytes of an image.
@@ -35,7 +35,7 @@ pub(super) enum Stage {
 }
 
 /// Runs `work`, and shows what it tells of itself unless `quiet`.
-pub(super) fn watched<T>(style: &Style, quiet: bool, work: impl FnOnce(&(dyn Fn(Stage) + Sync)) -> T) -> T {
+pub(crate) fn watched<T>(style: &Style, quiet: bool, work: impl FnOnce(&(dyn Fn(Stage) + Sync)) -> T) -> T {
     if quiet {
         return work(&|_| ());
     }
