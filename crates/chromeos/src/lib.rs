@@ -11,11 +11,14 @@
 pub mod firmware;
 pub mod kernel;
 pub mod vboot;
+pub mod verity;
 
+mod anatomy;
+mod disk;
 mod examine;
 mod harvest;
 mod open;
 
-pub use examine::{ChromeosReport, examine};
-pub use harvest::{HarvestError, harvest, verify};
+pub use examine::{ChromeosReport, KernelReport, Release, examine};
+pub use harvest::{HarvestError, commands, harvest, verify};
 pub use open::{OpenError, open};

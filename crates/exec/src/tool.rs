@@ -16,6 +16,8 @@ pub fn search_path() -> String {
 /// `command` steps start is the plan's business: see [`Program::User`](crate::Program::User).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tool {
+    /// Indexes kernel modules for modprobe.
+    Depmod,
     /// Verifies the signature of a Debian release.
     Gpgv,
     /// Writes ext2, ext3 and ext4 where our own writer lacks a feature.
@@ -30,6 +32,7 @@ impl Tool {
     /// The name looked up on `PATH`.
     pub const fn program(self) -> &'static str {
         match self {
+            Self::Depmod => "depmod",
             Self::Gpgv => "gpgv",
             Self::Mke2fs => "mke2fs",
             Self::QemuX86 => "qemu-system-x86_64",
@@ -40,6 +43,7 @@ impl Tool {
     /// The Debian package that has it.
     pub const fn debian_package(self) -> &'static str {
         match self {
+            Self::Depmod => "kmod",
             Self::Gpgv => "gpgv",
             Self::Mke2fs => "e2fsprogs",
             Self::QemuX86 => "qemu-system-x86",
@@ -51,7 +55,7 @@ impl Tool {
     pub const fn version_args(self) -> &'static [&'static str] {
         match self {
             Self::Mke2fs => &["-V"],
-            Self::Gpgv | Self::QemuX86 | Self::QemuImg => &["--version"],
+            Self::Depmod | Self::Gpgv | Self::QemuX86 | Self::QemuImg => &["--version"],
         }
     }
 

@@ -55,6 +55,16 @@ pub(crate) fn decoder<'a>(magic: Magic, inner: impl Read + 'a) -> io::Result<Box
     })
 }
 
+/// A reader of what `from` holds, which is compressed with gzip, xz or zstd, or not at all: its first bytes say.
+///
+/// Nothing is limited: take as much as is sensible.
+pub fn unpacking<'a>(mut from: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    let mut start = Vec::new();
+    from.by_ref().take(6).read_to_end(&mut start)?;
+    let magic = Magic::of(&start);
+    decoder(magic, io::Cursor::new(start).chain(from))
+}
+
 /// Reads `bytes`, compressed or not, up to `limit` bytes of content.
 ///
 /// # Errors
