@@ -5,7 +5,7 @@ use bootway_plan::{Action, ArtifactKind, Explain, Failure};
 use bootway_source::{DebianError, DebianFiles};
 use camino::Utf8Path;
 
-use crate::Loaded;
+use crate::{Loaded, chromebook};
 
 /// Does what `action` says.
 pub(crate) fn run(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<Vec<StepOutput>, Failure> {
@@ -24,7 +24,7 @@ pub(crate) fn run(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<Vec<S
         Action::Disk(step) => explain(bootway_image::disk(cx, step)),
         Action::Harvest(step) => explain(bootway_chromeos::harvest(cx, step)),
         Action::Inspect(step) => explain(bootway_image::inspect(cx, step)),
-        Action::Vm(step) => explain(bootway_vm::vm(cx, step, loaded.plan.machines())),
+        Action::Vm(step) => explain(bootway_vm::vm(cx, step, loaded.plan.machines(), &chromebook::look)),
     }
 }
 
@@ -36,6 +36,7 @@ fn explain<T, E: Explain>(result: Result<T, E>) -> Result<T, Failure> {
 pub(crate) fn commands(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<Vec<Cmd>, Failure> {
     match action {
         Action::Command(step) => explain(bootway_sysroot::commands(cx, step)),
+        Action::Harvest(step) => Ok(bootway_chromeos::commands(cx, step)),
         Action::Vm(step) => explain(bootway_vm::preview(cx, step, loaded.plan.machines())),
         Action::Debian(step) => {
             let lock = loaded.lock_file();
@@ -52,7 +53,6 @@ pub(crate) fn commands(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<
         | Action::Squashfs(_)
         | Action::Uki(_)
         | Action::Disk(_)
-        | Action::Harvest(_)
         | Action::Inspect(_) => Ok(Vec::new()),
     }
 }

@@ -36,6 +36,7 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod chromebook;
 mod digests;
 mod dispatch;
 mod doctor;

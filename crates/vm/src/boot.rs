@@ -5,21 +5,24 @@ use std::time::{Duration, Instant};
 use bootway_exec::{Cx, StepOutput};
 use bootway_plan::{
     Class, EventKind, Explain as _, Unit, Verdict,
-    step::{self, AccelWish, Boot, CheckKind, Firmware, Machines},
+    step::{self, AccelWish, Attach, Boot, CheckKind, Firmware, Machines},
 };
+use camino::Utf8Path;
 
 use crate::{
-    AccelKind, FirmwareFiles, Host, Machine, Media,
+    AccelKind, FirmwareFiles, Host, Machine, Media, card,
     checks::{Checks, Decision},
-    command::{VARS, commands},
-    guest::Guest,
+    command::{CARD, VARS, commands},
+    guest::{Guest, Start},
     probe,
 };
 
 mod error;
+mod handover;
 
 pub use error::{LastWords, Said, VmError};
 pub(crate) use error::{brief, seconds};
+pub use handover::{Chosen, FirmwareCheck, Loader, Looked};
 
 /// A check that is ready to be decided.
 #[derive(Debug)]
@@ -32,15 +35,22 @@ pub(crate) struct Ready {
 
 /// Boots what `step` names on one of `machines`, and decides its checks.
 ///
+/// `loader` does what the firmware of a Chromebook does, for `boot = "chromeos"`.
+///
 /// Each check is told as an event, those that were not reached with the reason; so is each line of the console. The
 /// image is only read. QEMU has ended when this returns.
 ///
 /// # Errors
 ///
 /// If the guest is not good, its machine could not be made, or the plan is wrong; [`VmError::class`] says which.
-pub fn vm(cx: &Cx<'_>, step: &step::Vm, machines: &Machines) -> Result<Vec<StepOutput>, VmError> {
+pub fn vm(
+    cx: &Cx<'_>,
+    step: &step::Vm,
+    machines: &Machines,
+    loader: &Loader<'_>,
+) -> Result<Vec<StepOutput>, VmError> {
     let mut decided = Vec::new();
-    let result = boot(cx, step, machines, &mut decided);
+    let result = boot(cx, step, machines, loader, &mut decided);
     if let Err(error) = &result {
         tell_undecided(cx, step, decided.len(), error);
     }
@@ -51,6 +61,7 @@ fn boot(
     cx: &Cx<'_>,
     step: &step::Vm,
     machines: &Machines,
+    loader: &Loader<'_>,
     decided: &mut Vec<Verdict>,
 ) -> Result<(), VmError> {
     let machine = Machine::resolve(step.machine.as_ref(), machines, step.boot)?;
@@ -62,16 +73,30 @@ fn boot(
         let vars = fs_err::read(&files.vars).map_err(VmError::io(cx.scratch))?;
         fs_err::write(cx.scratch.join(VARS), vars).map_err(VmError::io(cx.scratch))?;
     }
-    cx.note(format!("booting {} with {}, {} of memory", what(step), host.accel, machine.memory.human()));
-    let mut guest = None;
-    for cmd in commands(&machine, step.boot, &media, &host, cx.scratch) {
-        guest = Some(Guest::start(cx, &cmd)?);
+    if let (Some(image), Some(Attach::Sd)) = (&media.image, media.attach) {
+        make_card(cx, image)?;
     }
-    let guest = guest.expect("there is one command");
+    let start = match (step.boot, &media.image) {
+        (Boot::Chromeos, Some(image)) => handover::start(cx, image, media.cmdline.as_deref(), loader)?,
+        _ => Start { cmdline: None, screen: false },
+    };
+    cx.note(format!("booting {} with {}, {} of memory", what(step), host.accel, machine.memory.human()));
+    let cmds = commands(&machine, step.boot, &media, &host, cx.scratch);
+    let guest = Guest::start(cx, cmds.first().expect("there is one command"), start)?;
     let mut running = Checks::new(cx, guest, &machine, media);
     let result = decide(cx, &mut running, &checks, decided);
     running.finish();
     result
+}
+
+/// Makes the SD card that has the bytes of `image`.
+fn make_card(cx: &Cx<'_>, image: &Utf8Path) -> Result<(), VmError> {
+    // A name that is relative is taken from where the card is.
+    let image = image.canonicalize_utf8().map_err(VmError::io(image))?;
+    let size = fs_err::metadata(&image).map_err(VmError::io(&image))?.len();
+    let card = card::size(size).and_then(|size| card::overlay(&image, size));
+    let card = card.ok_or_else(|| VmError::Card { path: image.clone() })?;
+    fs_err::write(cx.scratch.join(CARD), card).map_err(VmError::io(cx.scratch))
 }
 
 /// Decides `checks` in their order; goes on behind one that is wrong, but not behind one that took too long.
@@ -158,6 +183,7 @@ pub(crate) fn media(cx: &Cx<'_>, step: &step::Vm) -> Result<Media, VmError> {
     };
     let media = Media {
         image: path(&step.image)?,
+        attach: Some(step.attach()),
         kernel: path(&step.kernel)?,
         initrd: path(&step.initrd)?,
         cmdline: step.cmdline.clone(),
@@ -165,7 +191,8 @@ pub(crate) fn media(cx: &Cx<'_>, step: &step::Vm) -> Result<Media, VmError> {
     match step.boot {
         Boot::Disk if media.image.is_none() => Err(VmError::Nothing { boot: "disk", key: "image" }),
         Boot::Kernel if media.kernel.is_none() => Err(VmError::Nothing { boot: "kernel", key: "kernel" }),
-        Boot::Disk | Boot::Kernel => Ok(media),
+        Boot::Chromeos if media.image.is_none() => Err(VmError::Nothing { boot: "chromeos", key: "image" }),
+        Boot::Disk | Boot::Kernel | Boot::Chromeos => Ok(media),
     }
 }
 
@@ -195,7 +222,7 @@ pub(crate) fn host(cx: &Cx<'_>, machine: &Machine) -> Result<Host, VmError> {
 
 fn what(step: &step::Vm) -> String {
     let source = match step.boot {
-        Boot::Disk => &step.image,
+        Boot::Disk | Boot::Chromeos => &step.image,
         Boot::Kernel => &step.kernel,
     };
     source.as_ref().map_or_else(String::new, |source| format!("`{source}`"))

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bootway_exec::Cx;
 use bootway_plan::{
     Verdict,
-    step::{CheckKind, RunCheck},
+    step::{CheckKind, Look, RunCheck},
 };
 
 use crate::{
@@ -76,7 +76,8 @@ impl<'a> Checks<'a> {
     /// If no other check can be decided after it.
     pub(crate) fn decide(&mut self, check: &Ready) -> Result<Decision, VmError> {
         match &check.kind {
-            CheckKind::Console(text) => self.console(text, check.within),
+            CheckKind::Console(look) => self.console(look, check.within),
+            CheckKind::Screen(look) => self.screen(look, check.within),
             CheckKind::Run(run) => self.run(run, check),
             CheckKind::Reboot => self.reboot(check.within),
             CheckKind::PowerOff => self.power_off(check.within),
@@ -135,29 +136,62 @@ impl<'a> Checks<'a> {
         self.unread.drain(..excess);
     }
 
-    fn console(&mut self, text: &str, within: Option<Duration>) -> Result<Decision, VmError> {
-        let began = Instant::now();
-        let mut expect = Expect::new(text);
-        let limit = within.unwrap_or(match self.shell {
+    /// Limit of a check that waits for text.
+    fn look_limit(&self, within: Option<Duration>) -> Duration {
+        within.unwrap_or(match self.shell {
             Some(_) => self.machine.limits.check.duration(),
             None => self.machine.limits.boot.duration(),
-        });
+        })
+    }
+
+    fn console(&mut self, look: &Look, within: Option<Duration>) -> Result<Decision, VmError> {
+        let began = Instant::now();
+        let mut expect = Expect::new(&look.text);
+        let limit = self.look_limit(within);
+        self.guest.awaited = Some(look.text.clone());
         loop {
             let unread = std::mem::take(&mut self.unread);
             if let Some(rest) = expect.push(&unread) {
                 self.unread = unread[unread.len() - rest..].to_vec();
+                self.guest.awaited = None;
+                if let Some(typed) = &look.typed {
+                    self.cx.note(format!("typed {} keys into the serial port", typed.chars().count()));
+                    self.guest.type_text(typed);
+                }
                 return Ok(Decision { verdict: Verdict::Passed, detail: None });
             }
             if began.elapsed() >= limit {
-                let detail = format!(
-                    "`{text}` was not on the console within {}{}",
-                    seconds(limit),
-                    self.guest.words()
-                );
-                return Ok(Decision::new(Verdict::TimedOut, detail));
+                return Ok(self.not_seen(&look.text, "console", limit));
             }
             self.watch()?;
         }
+    }
+
+    fn screen(&mut self, look: &Look, within: Option<Duration>) -> Result<Decision, VmError> {
+        let began = Instant::now();
+        let limit = self.look_limit(within);
+        self.guest.awaited = Some(look.text.clone());
+        while !self.guest.shows(&look.text) {
+            if began.elapsed() >= limit {
+                return Ok(self.not_seen(&look.text, "screen", limit));
+            }
+            self.watch()?;
+        }
+        self.guest.awaited = None;
+        if let Some(typed) = &look.typed {
+            self.cx.note(format!("typed {} keys on the keyboard", typed.chars().count()));
+            self.guest.press(typed);
+            while self.guest.is_typing() {
+                self.watch()?;
+            }
+        }
+        Ok(Decision { verdict: Verdict::Passed, detail: None })
+    }
+
+    fn not_seen(&self, text: &str, place: &str, limit: Duration) -> Decision {
+        let words = self.guest.words();
+        let detail = format!("`{text}` was not on the {place} within {}{words}", seconds(limit));
+        Decision::new(Verdict::TimedOut, detail)
     }
 
     /// Waits for a shell that answers.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bootway_exec::{Cmd, Tool};
 use bootway_plan::{
     Bytes,
-    step::{Boot, Firmware},
+    step::{Attach, Boot, Firmware},
 };
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -16,11 +16,13 @@ use crate::{AccelKind, FirmwareFiles, Machine};
 pub struct Media {
     /// The disk; never written to.
     pub image: Option<Utf8PathBuf>,
+    /// What the disk is to the machine; `None` is a virtio disk.
+    pub attach: Option<Attach>,
     /// What QEMU loads, if it loads a kernel.
     pub kernel: Option<Utf8PathBuf>,
     /// With a kernel.
     pub initrd: Option<Utf8PathBuf>,
-    /// With a kernel; passed as it is.
+    /// With a kernel, passed as it is; with a Chromebook's firmware, behind what is signed.
     pub cmdline: Option<String>,
 }
 
@@ -39,8 +41,15 @@ const LIMIT: Duration = Duration::from_hours(24);
 /// Name of QEMU's control socket; relative, as a socket's path has at most 107 bytes.
 pub(crate) const SOCKET: &str = "qmp.sock";
 
-/// The disk of a guest.
-const DISK: &str = "virtio-blk-pci,drive=disk";
+/// Name of the kernel that was chosen as a Chromebook's firmware does. The command line does not depend on which it is:
+/// what is signed is handed over by the control socket.
+pub(crate) const KERNEL: &str = "bzImage";
+
+/// Name of the image as a card: cards have a power of two of bytes, and images do not.
+pub(crate) const CARD: &str = "card.qcow2";
+
+/// Name of the file that QEMU writes the screen to.
+pub(crate) const SCREEN: &str = "screen.bin";
 
 /// Name of the guest's copy of the firmware variables.
 pub(crate) const VARS: &str = "vars.fd";
@@ -74,19 +83,14 @@ pub fn commands(machine: &Machine, boot: Boot, media: &Media, host: &Host, scrat
             .arg("-drive")
             .arg(format!("if=pflash,unit=1,format=raw,file={VARS}"));
     }
-    if machine.firmware == Firmware::Bios {
+    if boot == Boot::Chromeos {
+        cmd = cmd.args(["-vga", "std"]);
+    } else if machine.firmware == Firmware::Bios {
         // Without a screen SeaBIOS, and the boot loaders that print through it, use the serial port.
         cmd = cmd.args(["-machine", "graphics=off"]);
     }
     if let Some(image) = &media.image {
-        cmd = cmd
-            .arg("-drive")
-            .arg(format!("if=none,id=disk,format=raw,snapshot=on,file={}", option(image.as_str())))
-            // A kernel that QEMU loads has taken the first place already.
-            .args([
-                "-device",
-                if boot == Boot::Disk { "virtio-blk-pci,drive=disk,bootindex=0" } else { DISK },
-            ]);
+        cmd = cmd.args(disk(image, media.attach.unwrap_or(Attach::Virtio), boot));
     }
     if boot == Boot::Kernel {
         let given = [("-kernel", &media.kernel), ("-initrd", &media.initrd)];
@@ -97,7 +101,35 @@ pub fn commands(machine: &Machine, boot: Boot, media: &Media, host: &Host, scrat
             cmd = cmd.arg("-append").arg(cmdline);
         }
     }
+    if boot == Boot::Chromeos {
+        cmd = cmd.args(["--preconfig", "-kernel", KERNEL]);
+    }
     vec![cmd]
+}
+
+/// The options that make `image` a disk of the machine.
+fn disk(image: &Utf8Path, attach: Attach, boot: Boot) -> Vec<String> {
+    // A kernel that QEMU loads has taken the first place already; cards have none.
+    let first = if boot == Boot::Disk { ",bootindex=0" } else { "" };
+    let image = option(image.as_str());
+    let drive = match attach {
+        // Its base is only read, and it is gone with the scratch directory.
+        Attach::Sd => format!("if=none,id=disk,format=qcow2,file={CARD}"),
+        Attach::Virtio | Attach::Usb | Attach::Nvme => {
+            format!("if=none,id=disk,format=raw,snapshot=on,file={image}")
+        }
+    };
+    let (controller, device) = match attach {
+        Attach::Virtio => (None, format!("virtio-blk-pci,drive=disk{first}")),
+        Attach::Usb => (Some("qemu-xhci"), format!("usb-storage,drive=disk,removable=on{first}")),
+        Attach::Sd => (Some("sdhci-pci"), "sd-card,drive=disk".to_owned()),
+        Attach::Nvme => (None, format!("nvme,serial=bootway,drive=disk{first}")),
+    };
+    let mut options = vec!["-drive".to_owned(), drive];
+    for device in controller.map(str::to_owned).into_iter().chain([device]) {
+        options.extend(["-device".to_owned(), device]);
+    }
+    options
 }
 
 /// What every QEMU of ours is given: no configuration of the host, no display, no network, a serial port on standard
@@ -156,7 +188,33 @@ mod tests {
             kernel: Some("/out/vmlinuz".into()),
             initrd: Some("/out/initramfs.img".into()),
             cmdline: Some("console=ttyS0 quiet".to_owned()),
+            ..Media::default()
         };
         insta::assert_snapshot!(shown(Boot::Kernel, &media, AccelKind::Kvm), @"cd /scratch/boots && TMPDIR=/scratch/boots qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel kvm -cpu host -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -display none -nic none -chardev stdio,id=console,signal=off -serial chardev:console -m 512M -smp 1 -S -chardev socket,id=qmp,path=qmp.sock,server=on,wait=off -mon chardev=qmp,mode=control -action panic=none -device pvpanic -device virtio-rng-pci -machine graphics=off -kernel /out/vmlinuz -initrd /out/initramfs.img -append 'console=ttyS0 quiet'");
+    }
+
+    #[test]
+    fn a_chromebook_has_a_screen_and_a_kernel_that_is_not_known_yet() {
+        let media = Media {
+            image: Some("/out/shim.bin".into()),
+            attach: Some(Attach::Usb),
+            cmdline: Some("console=ttyS0".to_owned()),
+            ..Media::default()
+        };
+        insta::assert_snapshot!(shown(Boot::Chromeos, &media, AccelKind::Tcg), @"cd /scratch/boots && TMPDIR=/scratch/boots qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel tcg,thread=multi -cpu max -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -display none -nic none -chardev stdio,id=console,signal=off -serial chardev:console -m 1024M -smp 1 -S -chardev socket,id=qmp,path=qmp.sock,server=on,wait=off -mon chardev=qmp,mode=control -action panic=none -device pvpanic -device virtio-rng-pci -vga std -drive if=none,id=disk,format=raw,snapshot=on,file=/out/shim.bin -device qemu-xhci -device usb-storage,drive=disk,removable=on --preconfig -kernel bzImage");
+    }
+
+    #[test]
+    fn a_disk_is_attached_in_four_ways() {
+        let shown = |attach, boot| disk("/a,b".into(), attach, boot).join(" ");
+        let all = [Attach::Virtio, Attach::Usb, Attach::Sd, Attach::Nvme];
+        let lines: Vec<_> = all.map(|attach| shown(attach, Boot::Disk)).to_vec();
+        insta::assert_snapshot!(lines.join("\n"), @"
+        -drive if=none,id=disk,format=raw,snapshot=on,file=/a,,b -device virtio-blk-pci,drive=disk,bootindex=0
+        -drive if=none,id=disk,format=raw,snapshot=on,file=/a,,b -device qemu-xhci -device usb-storage,drive=disk,removable=on,bootindex=0
+        -drive if=none,id=disk,format=qcow2,file=card.qcow2 -device sdhci-pci -device sd-card,drive=disk
+        -drive if=none,id=disk,format=raw,snapshot=on,file=/a,,b -device nvme,serial=bootway,drive=disk,bootindex=0
+        ");
+        insta::assert_snapshot!(shown(Attach::Nvme, Boot::Chromeos), @"-drive if=none,id=disk,format=raw,snapshot=on,file=/a,,b -device nvme,serial=bootway,drive=disk");
     }
 }

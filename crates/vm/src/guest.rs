@@ -1,6 +1,9 @@
-//! A running QEMU: its console, its control socket, its end.
+//! A running QEMU: its console, its screen and keyboard, its control socket, its end.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use bootway_exec::{Cmd, Cx, Exit, Poll, Process};
 use bootway_plan::{Bytes, EventKind, Stream};
@@ -9,8 +12,11 @@ use crate::{
     VmError,
     ansi::Ansi,
     boot::LastWords,
+    command::SCREEN,
     console::Console,
-    qmp::{Cause, MachineEvent, Qmp},
+    keyboard,
+    qmp::{Cause, MachineEvent, Message, Qmp, Request},
+    screen::{self, Screen},
     shell::OURS,
     watcher::{End, diagnosis},
 };
@@ -26,6 +32,12 @@ const CONTROL_LIMIT: Duration = Duration::from_mins(1);
 
 /// What is kept of what QEMU says: enough for the error that it ends with.
 const STDERR_LIMIT: usize = 20;
+
+/// How often the screen is looked at.
+const LOOK: Duration = Duration::from_millis(150);
+
+/// How long each key has for itself; QEMU holds it for 100 ms.
+const KEY: Duration = Duration::from_millis(150);
 
 /// A guest that runs, or has just ended.
 pub(crate) struct Guest<'a> {
@@ -44,6 +56,23 @@ pub(crate) struct Guest<'a> {
     panicked: bool,
     off: Option<Cause>,
     ended: Option<Exit>,
+    /// What the screen shows, if there is one.
+    screen: Option<Screen>,
+    /// When the screen is looked at next; `None` while QEMU is asked.
+    look: Option<Instant>,
+    keys: VecDeque<Vec<&'static str>>,
+    pressed: Instant,
+    /// A line with this is what a check waits for, so that it is not the guest's end.
+    pub(crate) awaited: Option<String>,
+}
+
+/// How a guest starts.
+#[derive(Debug)]
+pub(crate) struct Start {
+    /// A command line for its kernel, that is not on QEMU's.
+    pub(crate) cmdline: Option<String>,
+    /// It has a screen in text mode.
+    pub(crate) screen: bool,
 }
 
 /// What happened in a moment.
@@ -57,8 +86,11 @@ pub(crate) struct Turn {
 
 impl<'a> Guest<'a> {
     /// Starts QEMU; the guest runs as soon as its control socket is connected.
-    pub(crate) fn start(cx: &'a Cx<'a>, cmd: &Cmd) -> Result<Self, VmError> {
-        let qmp = Qmp::new(cx.scratch).map_err(VmError::io(cx.scratch))?;
+    pub(crate) fn start(cx: &'a Cx<'a>, cmd: &Cmd, start: Start) -> Result<Self, VmError> {
+        let mut first: Vec<_> =
+            start.cmdline.into_iter().flat_map(|it| [Request::Cmdline(it), Request::Make]).collect();
+        first.push(Request::Start);
+        let qmp = Qmp::new(cx.scratch, first).map_err(VmError::io(cx.scratch))?;
         (cx.emit)(EventKind::Command { line: cmd.to_string() });
         let process = cx.runner.spawn(cmd)?;
         let now = Instant::now();
@@ -77,6 +109,11 @@ impl<'a> Guest<'a> {
             panicked: false,
             off: None,
             ended: None,
+            screen: start.screen.then(Screen::default),
+            look: Some(now),
+            keys: VecDeque::new(),
+            pressed: now,
+            awaited: None,
         })
     }
 
@@ -125,15 +162,76 @@ impl<'a> Guest<'a> {
                 self.ended = Some(exit);
             }
         }
-        for event in self.qmp.events() {
-            match event {
-                MachineEvent::Resumed => {}
-                MachineEvent::Reset(cause) => turn.reset = Some(cause),
-                MachineEvent::Shutdown(cause) => self.off = Some(cause),
-                MachineEvent::Panicked => self.panicked = true,
+        for message in self.qmp.messages() {
+            match message {
+                Message::Event(MachineEvent::Reset(cause)) => turn.reset = Some(cause),
+                Message::Event(MachineEvent::Shutdown(cause)) => self.off = Some(cause),
+                Message::Event(MachineEvent::Panicked) => self.panicked = true,
+                Message::Done(Request::Memory { .. }) => self.look()?,
+                Message::Event(MachineEvent::Resumed) | Message::Done(_) => {}
+                Message::Refused(request, why) => {
+                    return Err(VmError::Control { command: request.command(), why });
+                }
             }
         }
+        self.ask();
         Ok(turn)
+    }
+
+    /// Asks QEMU for what is due: the screen, a key.
+    fn ask(&mut self) {
+        let now = Instant::now();
+        if !self.qmp.is_connected() {
+            return;
+        }
+        if self.screen.is_some() && self.look.is_some_and(|look| look <= now) {
+            self.look = None;
+            self.qmp.ask(Request::Memory { address: screen::ADDRESS, size: screen::SIZE, file: SCREEN });
+        }
+        if now.duration_since(self.pressed) >= KEY
+            && let Some(keys) = self.keys.pop_front()
+        {
+            self.pressed = now;
+            self.qmp.ask(Request::Keys(keys));
+        }
+    }
+
+    /// Tells what is new on the screen, which QEMU has written to a file.
+    fn look(&mut self) -> Result<(), VmError> {
+        self.look = Some(Instant::now() + LOOK);
+        let Some(screen) = &mut self.screen else { return Ok(()) };
+        let cells = fs_err::read(self.cx.scratch.join(SCREEN)).map_err(VmError::io(self.cx.scratch))?;
+        let rows = screen.look(&cells);
+        self.words.screen = screen.last().map(str::to_owned);
+        self.words.diagnosis = screen.diagnosis().or(self.words.diagnosis);
+        if !rows.is_empty() {
+            self.hear();
+        }
+        for row in &rows {
+            let text = format!("{}{row}", screen::PREFIX);
+            (self.cx.emit)(EventKind::Line { stream: Stream::Console, text });
+        }
+        let end = screen::end(&rows).filter(|(_, row)| !self.awaits(row));
+        end.map_or(Ok(()), |(end, row)| Err(VmError::of_end(end, row)))
+    }
+
+    /// Whether `text` is on the screen.
+    pub(crate) fn shows(&self, text: &str) -> bool {
+        self.screen.as_ref().is_some_and(|screen| screen.shows(text))
+    }
+
+    fn awaits(&self, line: &str) -> bool {
+        self.awaited.as_ref().is_some_and(|awaited| line.contains(awaited))
+    }
+
+    /// Types on the keyboard, key by key.
+    pub(crate) fn press(&mut self, text: &str) {
+        self.keys.extend(text.chars().filter_map(keyboard::keys));
+    }
+
+    /// Whether keys wait to be pressed.
+    pub(crate) fn is_typing(&self) -> bool {
+        !self.keys.is_empty()
     }
 
     /// Tells the lines of `text`; an error if one says that the guest will not get further.
@@ -146,13 +244,8 @@ impl<'a> Guest<'a> {
 
     /// Tells a line of the console; an error if it says that the guest will not get further.
     pub(crate) fn tell(&mut self, line: String) -> Result<(), VmError> {
-        let error = End::in_line(&line).map(|end| {
-            let line = line.trim().to_owned();
-            match end {
-                End::Panic => VmError::Panicked { line },
-                End::NothingToStart => VmError::NothingToStart { line },
-            }
-        });
+        let end = End::in_line(&line).filter(|_| !self.awaits(&line));
+        let error = end.map(|end| VmError::of_end(end, &line));
         self.tell_only(line);
         error.map_or(Ok(()), Err)
     }

@@ -4,6 +4,7 @@
 //! - [`probe`] finds out which accelerator works, by booting a tiny firmware with it.
 //! - [`vm`] boots, reads the serial console, talks to the guest's shell, and decides each check: what a guest does is
 //!   taken from its machine's events and from framed output with exit codes, never from how something looks.
+//! - A [`Loader`] stands in for the firmware of a Chromebook: it says which kernel of a disk starts, and how.
 //!
 //! The image is only read: a guest's writes go to a temporary file that ends with QEMU.
 //!
@@ -24,19 +25,22 @@
 mod accel;
 mod ansi;
 mod boot;
+mod card;
 mod checks;
 mod command;
 mod console;
 mod firmware;
 mod guest;
+mod keyboard;
 mod machine;
 mod preview;
 mod qmp;
+mod screen;
 mod shell;
 mod watcher;
 
 pub use accel::{AccelKind, AccelProbe, probe};
-pub use boot::{LastWords, Said, VmError, vm};
+pub use boot::{Chosen, FirmwareCheck, LastWords, Loader, Looked, Said, VmError, vm};
 pub use command::{Host, Media, commands};
 pub use firmware::FirmwareFiles;
 pub use machine::{Machine, MachineError, Timeouts};

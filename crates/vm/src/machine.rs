@@ -48,6 +48,9 @@ pub struct Timeouts {
 /// Enough for a Debian system to boot from disk.
 const MEMORY: Bytes = Bytes::new(512 << 20);
 
+/// Shims copy their root into memory: a tmpfs of 1 GiB, which is not filled.
+const SHIM_MEMORY: Bytes = Bytes::new(1 << 30);
+
 /// A Debian system needs 15 s under emulation on an idle machine; a busy one is ten times slower.
 const BOOT: Millis = Millis::new(300_000);
 
@@ -81,21 +84,25 @@ impl Machine {
             next = base.extends.as_ref();
             spec = spec.over(base);
         }
+        if boot == Boot::Chromeos && spec.firmware.is_some() {
+            return Err(MachineError::Firmware);
+        }
         Ok(Self::of(spec, boot))
     }
 
     fn of(spec: MachineSpec, boot: Boot) -> Self {
         let Limits { boot: boot_limit, check, power_off } = spec.limits.unwrap_or_default();
-        let usual = match boot {
-            Boot::Disk => Firmware::Uefi,
-            Boot::Kernel => Firmware::Bios,
+        let (firmware, memory) = match boot {
+            Boot::Disk => (Firmware::Uefi, MEMORY),
+            Boot::Kernel => (Firmware::Bios, MEMORY),
+            Boot::Chromeos => (Firmware::Bios, SHIM_MEMORY),
         };
         Self {
             arch: spec.arch.unwrap_or_default(),
-            memory: spec.memory.unwrap_or(MEMORY),
+            memory: spec.memory.unwrap_or(memory),
             cpus: spec.cpus.unwrap_or(1).max(1),
             accel: spec.accel.unwrap_or_default(),
-            firmware: spec.firmware.unwrap_or(usual),
+            firmware: spec.firmware.unwrap_or(firmware),
             login: spec.login.unwrap_or_else(|| Login {
                 prompt: None,
                 user: "root".to_owned(),
@@ -124,6 +131,9 @@ pub enum MachineError {
         /// What there is.
         known: Vec<Name>,
     },
+    /// A firmware was chosen where it is not the plan's to choose.
+    #[error("a machine with `boot = \"chromeos\"` starts as a Chromebook does: leave out its `firmware`")]
+    Firmware,
     /// A machine extends itself.
     #[error("machine `{}` extends itself: {}", path[path.len() - 1], path.join(" → "))]
     Cycle {
@@ -190,6 +200,12 @@ mod tests {
     }
 
     #[test]
+    fn shims_have_the_memory_that_they_copy_their_root_into() {
+        let memory = |boot| Machine::resolve(None, &Machines::new(), boot).unwrap().memory.to_string();
+        assert_eq!((memory(Boot::Disk), memory(Boot::Chromeos)), ("512MiB".to_owned(), "1GiB".to_owned()));
+    }
+
+    #[test]
     fn machines_that_do_not_add_up_are_errors() {
         let error = |name, machines: &Machines| {
             Machine::resolve(Some(&Name::fixed(name)), machines, Boot::Disk).unwrap_err().to_string()
@@ -197,6 +213,10 @@ mod tests {
         let round = machines(&[("a", extends("b")), ("b", extends("a")), ("c", extends("d"))]);
         insta::assert_snapshot!(error("a", &round), @"machine `a` extends itself: a → b → a");
         insta::assert_snapshot!(error("c", &round), @"there is no machine `d`, which machine `c` extends: use one of `a`, `b`, `c`");
+        let bios =
+            machines(&[("a", MachineSpec { firmware: Some(Firmware::Bios), ..MachineSpec::default() })]);
+        let error_of = Machine::resolve(Some(&Name::fixed("a")), &bios, Boot::Chromeos).unwrap_err();
+        insta::assert_snapshot!(error_of, @r#"a machine with `boot = "chromeos"` starts as a Chromebook does: leave out its `firmware`"#);
         insta::assert_snapshot!(error("x", &Machines::new()), @"there is no machine `x`: the plan has no `[machine.NAME]`");
     }
 }

@@ -1,6 +1,7 @@
 //! QEMU's control socket: what the machine does, as opposed to what the guest prints.
 
 use std::{
+    collections::VecDeque,
     io::{ErrorKind, Read as _, Write as _},
     os::{
         fd::{AsRawFd as _, OwnedFd},
@@ -10,7 +11,7 @@ use std::{
 
 use camino::Utf8Path;
 use rustix::fs::{Mode, OFlags, open};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::command::SOCKET;
 
@@ -36,6 +37,57 @@ pub(crate) struct Cause {
     pub(crate) reason: String,
 }
 
+/// What QEMU is asked to do; each is answered once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Give the kernel this command line; before the machine is made.
+    Cmdline(String),
+    /// Make the machine, which was waiting for it.
+    Make,
+    /// Start the guest, which was waiting for it.
+    Start,
+    /// Write `size` bytes of memory at `address` to `file`.
+    Memory { address: u64, size: u64, file: &'static str },
+    /// Press these keys together.
+    Keys(Vec<&'static str>),
+}
+
+impl Request {
+    /// QEMU's word for it. Source: QEMU QMP reference.
+    pub(crate) const fn command(&self) -> &'static str {
+        match self {
+            Self::Cmdline(_) => "qom-set",
+            Self::Make => "x-exit-preconfig",
+            Self::Start => "cont",
+            Self::Memory { .. } => "pmemsave",
+            Self::Keys(_) => "send-key",
+        }
+    }
+
+    fn arguments(&self) -> Value {
+        match self {
+            Self::Cmdline(line) => json!({"path": "/machine", "property": "append", "value": line}),
+            Self::Make | Self::Start => json!({}),
+            Self::Memory { address, size, file } => json!({"val": address, "size": size, "filename": file}),
+            Self::Keys(keys) => {
+                let keys: Vec<_> = keys.iter().map(|key| json!({"type": "qcode", "data": key})).collect();
+                json!({"keys": keys})
+            }
+        }
+    }
+}
+
+/// What QEMU said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// Something happened to the machine.
+    Event(MachineEvent),
+    /// It did this.
+    Done(Request),
+    /// It did not do this, and why.
+    Refused(Request, String),
+}
+
 /// A connection that is made as soon as QEMU listens; never waits.
 #[derive(Debug)]
 pub(crate) struct Qmp {
@@ -43,43 +95,76 @@ pub(crate) struct Qmp {
     dir: OwnedFd,
     stream: Option<UnixStream>,
     received: Vec<u8>,
+    /// What was not sent yet: nothing is, before QEMU's greeting.
+    unsent: Vec<u8>,
+    greeted: bool,
+    /// Sent, and not answered: QEMU answers in order, and says which it means.
+    open: VecDeque<(u64, Request)>,
+    counter: u64,
 }
 
-/// What is said in answer to QEMU's greeting: no extensions; start the guest, which was waiting for it.
-const OPENING: &[u8] = br#"{"execute":"qmp_capabilities"}{"execute":"cont"}"#;
+/// What is said in answer to QEMU's greeting: no extensions.
+const OPENING: &[u8] = br#"{"execute":"qmp_capabilities"}"#;
 
 /// QEMU's messages have some hundred bytes; more without an end of line is not QEMU.
 const MESSAGE_LIMIT: usize = 1 << 20;
 
 impl Qmp {
-    /// For the QEMU that runs in `dir`.
-    pub(crate) fn new(dir: &Utf8Path) -> std::io::Result<Self> {
+    /// For the QEMU that runs in `dir`, which is asked for `first` as soon as it listens.
+    pub(crate) fn new(dir: &Utf8Path, first: impl IntoIterator<Item = Request>) -> std::io::Result<Self> {
         let dir = open(dir.as_std_path(), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self { dir, stream: None, received: Vec::new() })
+        let mut qmp = Self {
+            dir,
+            stream: None,
+            received: Vec::new(),
+            unsent: OPENING.to_vec(),
+            greeted: false,
+            open: VecDeque::new(),
+            counter: 0,
+        };
+        first.into_iter().for_each(|request| qmp.ask(request));
+        Ok(qmp)
     }
 
     pub(crate) const fn is_connected(&self) -> bool {
         self.stream.is_some()
     }
 
-    /// What happened since it was asked last.
-    pub(crate) fn events(&mut self) -> Vec<MachineEvent> {
+    /// Asks for `request`; it is sent when QEMU reads.
+    pub(crate) fn ask(&mut self, request: Request) {
+        self.counter += 1;
+        let command = json!({
+            "execute": request.command(), "arguments": request.arguments(), "id": self.counter
+        });
+        self.unsent.extend_from_slice(command.to_string().as_bytes());
+        self.open.push_back((self.counter, request));
+    }
+
+    /// What was said since this was called last.
+    pub(crate) fn messages(&mut self) -> Vec<Message> {
         self.connect();
         self.receive();
-        let mut events = Vec::new();
+        let mut messages = Vec::new();
         while let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.received.drain(..=end).collect();
             // What is not JSON is not for us.
             let Ok(message) = serde_json::from_slice::<Value>(&line) else { continue };
-            if message.get("QMP").is_some()
-                && let Some(stream) = &mut self.stream
-            {
-                // If it cannot be written, QEMU has ended, and its process will say so.
-                let _ = stream.write_all(OPENING);
-            }
-            events.extend(event(&message));
+            self.greeted |= message.get("QMP").is_some();
+            messages.extend(event(&message).map(Message::Event));
+            messages.extend(self.answer(&message));
         }
-        events
+        self.send();
+        messages
+    }
+
+    /// What `message` answers, if it is an answer.
+    fn answer(&mut self, message: &Value) -> Option<Message> {
+        let id = message.get("id")?.as_u64()?;
+        let at = self.open.iter().position(|(open, _)| *open == id)?;
+        let (_, request) = self.open.remove(at)?;
+        let Some(error) = message.get("error") else { return Some(Message::Done(request)) };
+        let why = error.get("desc").and_then(Value::as_str).unwrap_or("for no reason").to_owned();
+        Some(Message::Refused(request, why))
     }
 
     /// Connects, if QEMU listens by now.
@@ -90,6 +175,18 @@ impl Qmp {
             && stream.set_nonblocking(true).is_ok()
         {
             self.stream = Some(stream);
+        }
+    }
+
+    fn send(&mut self) {
+        let Some(stream) = self.stream.as_mut().filter(|_| self.greeted) else { return };
+        while !self.unsent.is_empty() {
+            match stream.write(&self.unsent) {
+                Ok(n @ 1..) => drop(self.unsent.drain(..n)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Not now, or never: if QEMU has ended, its process will say so.
+                Ok(0) | Err(_) => break,
+            }
         }
     }
 
@@ -153,20 +250,49 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let dir = Utf8Path::from_path(temp.path()).unwrap().join("d".repeat(120)).join("e".repeat(120));
         fs_err::create_dir_all(&dir).unwrap();
-        let mut qmp = Qmp::new(&dir).unwrap();
-        assert_eq!(qmp.events(), []);
+        let mut qmp = Qmp::new(&dir, [Request::Start]).unwrap();
+        assert_eq!(qmp.messages(), []);
         assert!(!qmp.is_connected());
         let listener = UnixListener::bind(format!("/proc/self/fd/{}/{SOCKET}", qmp.dir.as_raw_fd())).unwrap();
-        assert_eq!(qmp.events(), []);
+        assert_eq!(qmp.messages(), []);
         let (mut peer, _) = listener.accept().unwrap();
         peer.write_all(br#"{"QMP": {"ver"#).unwrap();
-        assert_eq!(qmp.events(), []);
+        assert_eq!(qmp.messages(), []);
         peer.write_all(b"sion\": {}}}\r\n{\"event\": \"RESUME\"}\r\n{\"ev").unwrap();
-        assert_eq!(qmp.events(), [MachineEvent::Resumed]);
-        let mut said = vec![0; OPENING.len()];
+        assert_eq!(qmp.messages(), [Message::Event(MachineEvent::Resumed)]);
+        let wanted = br#"{"execute":"qmp_capabilities"}{"arguments":{},"execute":"cont","id":1}"#;
+        let mut said = vec![0; wanted.len()];
         peer.read_exact(&mut said).unwrap();
-        assert_eq!(said, OPENING);
+        assert_eq!(said, wanted);
         drop(peer);
-        assert_eq!(qmp.events(), []);
+        assert_eq!(qmp.messages(), []);
+    }
+
+    #[test]
+    fn an_answer_is_told_with_what_it_answers() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(temp.path()).unwrap();
+        let listener = UnixListener::bind(dir.join(SOCKET)).unwrap();
+        let cmdline = || Request::Cmdline("a \"b\"".to_owned());
+        let mut qmp = Qmp::new(dir, [cmdline(), Request::Make]).unwrap();
+        assert_eq!(qmp.messages(), []);
+        let (mut peer, _) = listener.accept().unwrap();
+        let keys = Request::Keys(vec!["shift", "a"]);
+        qmp.ask(keys.clone());
+        peer.write_all(b"{\"QMP\": {}}\n{\"return\": {}}\n{\"return\": {}, \"id\": 1}\n").unwrap();
+        assert_eq!(qmp.messages(), [Message::Done(cmdline())]);
+        peer.write_all(b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, \"id\": 2}\n").unwrap();
+        peer.write_all(b"{\"return\": {}, \"id\": 3}\n{\"return\": {}, \"id\": 3}\n{\"id\": -1}\n").unwrap();
+        let wanted = [Message::Refused(Request::Make, "no".to_owned()), Message::Done(keys)];
+        assert_eq!(qmp.messages(), wanted);
+        drop(qmp);
+        let mut said = String::new();
+        peer.read_to_string(&mut said).unwrap();
+        insta::assert_snapshot!(said.replace("}{", "}\n{"), @r#"
+        {"execute":"qmp_capabilities"}
+        {"arguments":{"path":"/machine","property":"append","value":"a \"b\""},"execute":"qom-set","id":1}
+        {"arguments":{},"execute":"x-exit-preconfig","id":2}
+        {"arguments":{"keys":[{"data":"shift","type":"qcode"},{"data":"a","type":"qcode"}]},"execute":"send-key","id":3}
+        "#);
     }
 }

@@ -7,7 +7,27 @@ pub(crate) enum End {
     Panic,
     /// Its firmware found nothing to start.
     NothingToStart,
+    /// Who loads its root file system gave up, and what that means.
+    GaveUp(&'static str),
 }
+
+/// What boot loaders that are Linux systems say when they give up: the `bootstrap.sh` of `ChromeOS` shims, and our own.
+const GAVE_UP: [(&str, &str); 5] = [
+    (
+        "Failed waiting for device with correct kern_guid",
+        "the shim finds no partition with the `kern_guid` of its command line",
+    ),
+    (
+        "Failed to configure device mapper root",
+        "the shim takes only a root file system that is signed, and this one is not",
+    ),
+    (
+        "switch_root: can't execute",
+        "the shim finds nothing to start on its root partition: there is no boot loader, or what it needs is missing",
+    ),
+    ("ERROR: Factory installation aborted", "the shim did not get to its root file system"),
+    ("bootway-bootloader: error: ", "the boot loader did not get to a root file system"),
+];
 
 /// What Linux prints when it gives up. Sources: `kernel/panic.c`, `arch/x86/mm/fault.c`, `init/do_mounts.c`.
 const PANICS: [&str; 4] = [
@@ -45,7 +65,10 @@ impl End {
         if PANICS.iter().any(|sign| begins(sign)) {
             return Some(Self::Panic);
         }
-        NOTHING.iter().any(|sign| line.starts_with(sign)).then_some(Self::NothingToStart)
+        if NOTHING.iter().any(|sign| line.starts_with(sign)) {
+            return Some(Self::NothingToStart);
+        }
+        GAVE_UP.iter().find(|(sign, _)| line.contains(sign)).map(|(_, meaning)| Self::GaveUp(meaning))
     }
 }
 
@@ -113,6 +136,17 @@ mod tests {
         {
             assert_eq!(End::in_line(line), None);
         }
+    }
+
+    #[test]
+    fn a_boot_loader_that_gives_up_is_seen() {
+        let meaning = |line| match End::in_line(line) {
+            Some(End::GaveUp(meaning)) => meaning,
+            other => panic!("{other:?}"),
+        };
+        insta::assert_snapshot!(meaning("ERROR: Factory installation aborted."), @"the shim did not get to its root file system");
+        insta::assert_snapshot!(meaning("bootway-bootloader: error: no root file system"), @"the boot loader did not get to a root file system");
+        assert_eq!(End::in_line("bootway-bootloader: menu"), None);
     }
 
     proptest! {

@@ -11,7 +11,7 @@ use crate::{Bytes, Millis, Name, Source};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Vm {
-    /// The disk; `boot = "kernel"` may do without.
+    /// The disk; only `boot = "kernel"` may do without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Source>,
     /// A `[machine.NAME]`; a machine of defaults unless said.
@@ -20,13 +20,17 @@ pub struct Vm {
     /// What starts.
     #[serde(default)]
     pub boot: Boot,
+    /// What the disk is to the machine; a USB stick with `boot = "chromeos"` and a virtio disk else unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attach: Option<Attach>,
     /// For `boot = "kernel"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel: Option<Source>,
     /// For `boot = "kernel"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initrd: Option<Source>,
-    /// For `boot = "kernel"`.
+    /// For `boot = "kernel"`, all of it. For `boot = "chromeos"`, what is put behind the signed one, so that the
+    /// guest can be seen: `console=tty1 console=ttyS0,115200 no-scroll` unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cmdline: Option<String>,
     /// What must be seen, in this order.
@@ -39,11 +43,20 @@ impl Vm {
         [&self.image, &self.kernel, &self.initrd].into_iter().flatten().collect()
     }
 
+    /// What the disk is to the machine.
+    pub fn attach(&self) -> Attach {
+        self.attach.unwrap_or(match self.boot {
+            Boot::Disk | Boot::Kernel => Attach::Virtio,
+            Boot::Chromeos => Attach::Usb,
+        })
+    }
+
     pub(super) fn summary(&self) -> String {
         let what = self.image.as_ref().or(self.kernel.as_ref()).map_or(String::new(), ToString::to_string);
         let how = match self.boot {
             Boot::Disk => "from disk",
             Boot::Kernel => "by kernel",
+            Boot::Chromeos => "as a Chromebook would",
         };
         format!("boot {what} {how}, {} checks", self.checks.len())
     }
@@ -58,6 +71,23 @@ pub enum Boot {
     Disk,
     /// A kernel that QEMU loads.
     Kernel,
+    /// The kernel that the firmware of a Chromebook would choose on the disk, once all that it would check was found
+    /// good: each finding is a check of its own. The machine has a screen; it has 1 GiB of memory unless said.
+    Chromeos,
+}
+
+/// What a disk is to a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Attach {
+    /// A virtio disk.
+    Virtio,
+    /// A USB stick.
+    Usb,
+    /// An SD card.
+    Sd,
+    /// An `NVMe` disk.
+    Nvme,
 }
 
 /// One check: a name, what must be seen, and within what time.
@@ -66,9 +96,17 @@ pub enum Boot {
 pub struct Check {
     /// What it proves, for the report.
     pub name: String,
-    /// Text that must appear on the console, after what earlier checks saw.
+    /// Text that must appear on the serial console, after what earlier checks saw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub console: Option<String>,
+    /// Text that must be on the screen, in VGA's text mode; with `boot = "chromeos"`. It counts when it stands
+    /// still for a moment: what scrolls by is better looked for on the console.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub screen: Option<String>,
+    /// With `console` or `screen`: what is typed once the text was seen, into the serial port or on the keyboard (a US
+    /// one); `\n` is Enter. Then the check has passed.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub typed: Option<String>,
     /// A command for the guest's shell, which must exit with `exit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
@@ -102,13 +140,24 @@ pub struct Check {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckKind {
     /// Wait for text on the console.
-    Console(String),
+    Console(Look),
+    /// Wait for text on the screen.
+    Screen(Look),
     /// Run a command.
     Run(RunCheck),
     /// Reboot.
     Reboot,
     /// Power off.
     PowerOff,
+}
+
+/// Text that must appear, and what is done about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// What must be seen.
+    pub text: String,
+    /// What is typed then.
+    pub typed: Option<String>,
 }
 
 /// A command for the guest's shell and what it must do.
@@ -133,16 +182,18 @@ impl Check {
     ///
     /// # Errors
     ///
-    /// Says what is wrong when not exactly one of `console`, `run`, `reboot` and `power-off` is given, or when a key
-    /// goes with another kind.
+    /// Says what is wrong when not exactly one of `console`, `screen`, `run`, `reboot` and `power-off` is given, or when
+    /// a key goes with another kind.
     pub fn kind(&self) -> Result<CheckKind, String> {
         let mut kinds = Vec::new();
-        if self.console.as_ref().or(self.run.as_ref()).is_some_and(|text| text.trim().is_empty()) {
+        let wanted = [&self.console, &self.screen, &self.run];
+        if wanted.into_iter().flatten().any(|text| text.trim().is_empty()) {
             return Err(format!("check `{}` looks for nothing: write what must be seen or run", self.name));
         }
-        if let Some(text) = &self.console {
-            kinds.push(CheckKind::Console(text.clone()));
-        }
+        self.check_typed()?;
+        let look = |text: &String| Look { text: text.clone(), typed: self.typed.clone() };
+        kinds.extend(self.console.as_ref().map(|text| CheckKind::Console(look(text))));
+        kinds.extend(self.screen.as_ref().map(|text| CheckKind::Screen(look(text))));
         if let Some(command) = &self.run {
             kinds.push(CheckKind::Run(RunCheck {
                 command: command.clone(),
@@ -169,10 +220,33 @@ impl Check {
         match (kinds.pop(), kinds.is_empty()) {
             (Some(kind), true) => Ok(kind),
             _ => Err(format!(
-                "check `{}` needs exactly one of `console`, `run`, `reboot = true` and `power-off = true`",
+                "check `{}` needs exactly one of `console`, `screen`, `run`, `reboot = true` and `power-off = true`",
                 self.name
             )),
         }
+    }
+
+    /// Whether what is to be typed goes with something that is looked for, and has a key.
+    fn check_typed(&self) -> Result<(), String> {
+        let Some(typed) = &self.typed else { return Ok(()) };
+        if self.console.is_none() && self.screen.is_none() {
+            return Err(format!(
+                "check `{}` has `type` without `console` or `screen`: say when it is typed",
+                self.name
+            ));
+        }
+        if typed.is_empty() {
+            return Err(format!("check `{}` types nothing: write what, or leave out `type`", self.name));
+        }
+        if self.screen.is_some()
+            && let Some(key) = typed.chars().find(|it| !matches!(it, ' '..='~' | '\n' | '\t' | '\x1B'))
+        {
+            return Err(format!(
+                "check `{}` types {key:?}, which has no key: use printable ASCII, `\\n`, `\\t` and `\\u001B`",
+                self.name
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -186,7 +260,7 @@ pub struct MachineSpec {
     /// The processor; `x86-64` unless said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arch: Option<Arch>,
-    /// Memory; 512 MiB unless said.
+    /// Memory; 512 MiB unless said, 1 GiB with `boot = "chromeos"`: shims copy their root into it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Bytes>,
     /// Processors; 1 unless said.
@@ -195,7 +269,7 @@ pub struct MachineSpec {
     /// Who runs the guest's instructions; `auto` unless said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accel: Option<AccelWish>,
-    /// What starts first; UEFI for disks and nothing for kernels unless said.
+    /// What starts first; UEFI for disks and nothing for kernels unless said; never with `boot = "chromeos"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub firmware: Option<Firmware>,
     /// How to get a shell on the serial console.

@@ -3,11 +3,11 @@
 use std::{fmt, io, time::Duration};
 
 use bootway_exec::{Exit, MissingInput, RunError, SpawnError};
-use bootway_plan::{Class, Explain};
+use bootway_plan::{Class, Explain, Failure};
 use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
-use crate::MachineError;
+use crate::{MachineError, watcher::End};
 
 /// A guest could not be started, or is not good.
 #[derive(Debug, Error)]
@@ -83,6 +83,57 @@ pub enum VmError {
         /// What it said.
         line: String,
     },
+    /// A boot loader that is a Linux system gave up.
+    #[error("{meaning}: `{line}`")]
+    GaveUp {
+        /// What that means.
+        meaning: &'static str,
+        /// What it said.
+        line: String,
+    },
+    /// The firmware of a Chromebook would not start this image.
+    #[error("{}", failure.chain.first().map_or("the image has no kernel to start", String::as_str))]
+    NotChosen {
+        /// Why.
+        failure: Box<Failure>,
+        /// What is behind that.
+        #[source]
+        behind: Option<Said>,
+    },
+    /// Something that was found on the image is not as it must be.
+    #[error("{name}: {detail}{}", others(*more))]
+    Finding {
+        /// What was looked at.
+        name: String,
+        /// What was seen.
+        detail: String,
+        /// How many other findings are not good either.
+        more: usize,
+    },
+    /// The command line is longer than the kernel's room for it.
+    #[error(
+        "the kernel's command line has {length} bytes, and there is room for {limit}: shorten the step's `cmdline`"
+    )]
+    Cmdline {
+        /// What it has.
+        length: usize,
+        /// What there is room for.
+        limit: usize,
+    },
+    /// A disk cannot be what it is to be.
+    #[error("`{path}` cannot be an SD card: it is too big, or its name is too long")]
+    Card {
+        /// The image.
+        path: Utf8PathBuf,
+    },
+    /// QEMU does not do what it is asked to.
+    #[error("QEMU refused `{command}`: {why}")]
+    Control {
+        /// Its own word for it.
+        command: &'static str,
+        /// Its own word for it.
+        why: String,
+    },
     /// The guest switched itself off before its checks were decided.
     #[error("the guest switched itself off ({reason}) before its checks were decided{words}")]
     Off {
@@ -144,6 +195,22 @@ impl VmError {
         let path = path.to_owned();
         move |source| Self::Io { path, source }
     }
+
+    /// For a guest that says in `line` that it will not get further.
+    pub(crate) fn of_end(end: End, line: &str) -> Self {
+        let line = line.trim().to_owned();
+        match end {
+            End::Panic => Self::Panicked { line },
+            End::NothingToStart => Self::NothingToStart { line },
+            End::GaveUp(meaning) => Self::GaveUp { meaning, line },
+        }
+    }
+
+    /// For an image without a kernel that would be started.
+    pub(crate) fn not_chosen(failure: Failure) -> Self {
+        let behind = failure.chain.get(1..).unwrap_or_default().join("\n");
+        Self::NotChosen { behind: (!behind.is_empty()).then_some(Said(behind)), failure: Box::new(failure) }
+    }
 }
 
 impl VmError {
@@ -178,9 +245,15 @@ impl Explain for VmError {
             | Self::Spawn(_)
             | Self::Io { .. }
             | Self::NoControl { .. }
+            | Self::Control { .. }
+            | Self::Card { .. }
             | Self::QemuEnded { .. } => Class::Environment,
+            Self::NotChosen { failure, .. } => failure.class,
             Self::Panicked { .. }
             | Self::NothingToStart { .. }
+            | Self::GaveUp { .. }
+            | Self::Finding { .. }
+            | Self::Cmdline { .. }
             | Self::Off { .. }
             | Self::Reset { .. }
             | Self::NoShell { .. }
@@ -198,6 +271,8 @@ impl Explain for VmError {
                 Some("install it: `apt-get install ovmf`, or set the machine's `firmware = \"bios\"`".to_owned())
             }
             Self::NoKvm { .. } => Some("set the machine's `accel = \"auto\"`, or use a host with KVM".to_owned()),
+            Self::NotChosen { failure, .. } => failure.hint.clone(),
+            Self::Card { .. } => Some("attach it as another disk, or move it to a shorter path".to_owned()),
             Self::NoShell { hint, .. } => Some(hint.clone()),
             Self::StepLimit { .. } => Some("raise the step's `limit`, or find out why it takes so long".to_owned()),
             Self::Panicked { line } => panic_hint(line).map(str::to_owned),
@@ -212,6 +287,10 @@ impl Explain for VmError {
             | Self::Probe(_)
             | Self::Io { .. }
             | Self::NoControl { .. }
+            | Self::Control { .. }
+            | Self::GaveUp { .. }
+            | Self::Finding { .. }
+            | Self::Cmdline { .. }
             | Self::QemuEnded { .. }
             | Self::Off { .. }
             | Self::Reset { .. }
@@ -251,6 +330,8 @@ pub struct Said(pub(crate) String);
 pub struct LastWords {
     /// The last line of its console.
     pub line: Option<String>,
+    /// The last row of its screen.
+    pub(crate) screen: Option<String>,
     /// What its console says about its state.
     pub(crate) diagnosis: Option<&'static str>,
 }
@@ -260,9 +341,18 @@ impl fmt::Display for LastWords {
         if let Some(meaning) = self.diagnosis {
             write!(f, "; {meaning}")?;
         }
-        match &self.line {
-            Some(line) => write!(f, "; its console said last: `{}`", brief(line.trim())),
-            None => f.write_str("; its console said nothing"),
+        match (&self.line, &self.screen) {
+            (Some(line), None) => write!(f, "; its console said last: `{}`", brief(line.trim())),
+            (None, Some(row)) => write!(f, "; its console said nothing; its screen shows `{}`", row.trim()),
+            (Some(line), Some(row)) => {
+                write!(
+                    f,
+                    "; its console said last: `{}`; its screen shows `{}`",
+                    brief(line.trim()),
+                    row.trim()
+                )
+            }
+            (None, None) => f.write_str("; its console said nothing"),
         }
     }
 }

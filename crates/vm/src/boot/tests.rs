@@ -6,6 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::*;
 
+mod chromebook;
 mod cpio;
 mod opened;
 mod sector;
@@ -43,6 +44,11 @@ fn parse(step: &str, machine: &str) -> (step::Vm, Machines) {
 
 fn toml_of<T: serde::de::DeserializeOwned>(json: &str) -> T {
     serde_json::from_str(json).unwrap_or_else(|error| panic!("{error} in {json}"))
+}
+
+/// For machines that are no Chromebooks.
+fn no_loader(image: &Utf8Path) -> Looked {
+    panic!("`{image}` is looked at by a Chromebook's firmware");
 }
 
 /// What happened in a boot.
@@ -99,6 +105,18 @@ fn boot_files(
     files: &[(&str, &[u8])],
     late: impl FnOnce(&Sandbox),
 ) -> Seen {
+    boot_loaded(runner, step, machine, files, late, &no_loader)
+}
+
+/// The same with what a Chromebook's firmware does.
+fn boot_loaded(
+    runner: &dyn Runner,
+    step: &str,
+    machine: &str,
+    files: &[(&str, &[u8])],
+    late: impl FnOnce(&Sandbox),
+    loader: &Loader<'_>,
+) -> Seen {
     let mut sandbox = Sandbox::new(runner);
     let dir = sandbox.root().to_owned();
     for (name, bytes) in files {
@@ -111,7 +129,7 @@ fn boot_files(
     }
     late(&sandbox);
     let (step, machines) = parse(step, machine);
-    let result = vm(&sandbox.cx(), &step, &machines);
+    let result = vm(&sandbox.cx(), &step, &machines, loader);
     Seen { result, events: sandbox.events(), disk: fs_err::read(sandbox.root().join("disk")).ok() }
 }
 
@@ -233,29 +251,33 @@ fn a_guest_that_never_prints_is_told_with_what_to_try() {
 /// A boot sector writes to its disk, resets, and finds what it wrote; the image stays as it was.
 #[test]
 fn the_image_is_only_read_and_writes_outlive_a_reboot() {
-    let step = r#"{"image": "./disk", "machine": "m", "check": [
-        {"name": "first", "console": "wrote"}, {"name": "second", "console": "kept"}]}"#;
-    let machine = r#"{"accel": "tcg", "firmware": "bios", "memory": "64MiB"}"#;
     let image = sector::image();
-    let runner = opened::Spy::on("disk");
-    let seen = boot_files(&runner, step, machine, &[("disk", &image)], |sandbox| {
-        let disk = sandbox.root().join("disk");
-        let mut mode = fs_err::metadata(&disk).unwrap().permissions();
-        mode.set_readonly(true);
-        fs_err::set_permissions(&disk, mode).unwrap();
-    });
-    assert!(seen.result.is_ok(), "{}\n{}", seen.failure(), seen.console().join("\n"));
-    assert!(seen.disk == Some(image), "the image was written to");
-    let ways = runner.ways();
-    assert!(
-        !ways.is_empty() && ways.iter().all(|way| *way == opened::READ_ONLY),
-        "QEMU opened it with flags {ways:?}"
-    );
-    assert!(
-        seen.events
-            .iter()
-            .any(|event| matches!(event, EventKind::Note { text } if text.contains("was reset while")))
-    );
+    for attach in ["virtio", "usb", "sd", "nvme"] {
+        let step = format!(
+            r#"{{"image": "./disk", "machine": "m", "attach": "{attach}", "check": [
+            {{"name": "first", "console": "wrote"}}, {{"name": "second", "console": "kept"}}]}}"#
+        );
+        let machine = r#"{"accel": "tcg", "firmware": "bios", "memory": "64MiB"}"#;
+        let runner = opened::Spy::on("disk");
+        let seen = boot_files(&runner, &step, machine, &[("disk", &image)], |sandbox| {
+            let disk = sandbox.root().join("disk");
+            let mut mode = fs_err::metadata(&disk).unwrap().permissions();
+            mode.set_readonly(true);
+            fs_err::set_permissions(&disk, mode).unwrap();
+        });
+        assert!(seen.result.is_ok(), "{attach}: {}\n{}", seen.failure(), seen.console().join("\n"));
+        assert!(seen.disk.as_ref() == Some(&image), "{attach}: the image was written to");
+        let ways = runner.ways();
+        assert!(
+            !ways.is_empty() && ways.iter().all(|way| *way == opened::READ_ONLY),
+            "{attach}: QEMU opened it with flags {ways:?}"
+        );
+        assert!(
+            seen.events
+                .iter()
+                .any(|event| matches!(event, EventKind::Note { text } if text.contains("was reset while")))
+        );
+    }
 }
 
 #[test]
@@ -332,7 +354,7 @@ fn what_a_plan_says_wrongly_is_told_before_anything_starts() {
     insta::assert_snapshot!(all.join("\n"), @r#"
     error: `boot = "disk"` needs `image`: add it to the step
     error: `boot = "kernel"` needs `kernel`: add it to the step
-    error: check `a` needs exactly one of `console`, `run`, `reboot = true` and `power-off = true`
+    error: check `a` needs exactly one of `console`, `screen`, `run`, `reboot = true` and `power-off = true`
     error: `matches` of check `a` is not a regular expression: found open group without closing ')'
     error: there is no machine `laptop`: use one of `m`
     "#);

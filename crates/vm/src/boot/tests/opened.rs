@@ -33,12 +33,9 @@ impl Spy {
 impl Runner for Spy {
     fn spawn(&self, cmd: &Cmd) -> Result<Box<dyn Process>, SpawnError> {
         let inner = SystemRunner::default().spawn(cmd)?;
-        let line = cmd.to_string();
-        let path = line
-            .split(',')
-            .find_map(|option| option.strip_prefix("file="))
-            .and_then(|it| it.split(' ').next());
-        let path = path.filter(|path| path.ends_with(self.file)).unwrap_or_default().to_owned();
+        // It is beside the directory that the program runs in; a card has it as its base.
+        let beside = cmd.dir.as_ref().and_then(|dir| dir.parent()).map(|dir| dir.join(self.file));
+        let path = beside.map(camino::Utf8PathBuf::into_string).unwrap_or_default();
         Ok(Box::new(Spied { inner, path, ways: Arc::clone(&self.ways) }))
     }
 }
