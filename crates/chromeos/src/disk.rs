@@ -30,11 +30,7 @@ impl Disk {
         let file = fs_err::File::open(path)?.into_file();
         let found = read_gpt_lenient(&mut &file)
             .map_err(|source| HarvestError::Gpt { path: path.to_owned(), source })?;
-        let copies = [("primary", &found.primary), ("backup", &found.backup)];
-        let copies = copies.into_iter().filter(|(_, state)| !state.is_sound());
-        let mut flaws: Vec<String> =
-            copies.map(|(name, state)| format!("the {name} copy: {state}")).collect();
-        flaws.extend(found.problems.iter().map(ToString::to_string));
+        let flaws = found.flaws();
         Ok(Self { path: path.to_owned(), file, gpt: found.gpt, flaws })
     }
 

@@ -38,8 +38,11 @@ pub struct ImageReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum ImageKind {
-    /// A disk with a GUID partition table, both copies whole.
+    /// A disk with a GUID partition table.
     Disk {
+        /// What is wrong with the table, though it can be read; nothing if both copies are whole.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        flaws: Vec<String>,
         /// Of the disk.
         guid: String,
         /// Of a sector.
@@ -145,7 +148,10 @@ pub fn look(path: &Utf8Path) -> Result<ImageReport, InspectError> {
 fn image(file: &File) -> Result<ImageKind, InspectError> {
     let start = start_of(file, 0)?;
     if let Ok(gpt) = gpt::read(&mut &*file) {
-        return disk(file, &gpt);
+        return disk(file, &gpt, Vec::new());
+    }
+    if let Ok(found) = gpt::read_lenient(&mut &*file) {
+        return disk(file, &found.gpt, found.flaws());
     }
     if let Some(superblock) = superblock::parse(&start) {
         return Ok(ImageKind::FileSystem(fs_report(file, 0, superblock)));
@@ -181,10 +187,10 @@ fn image(file: &File) -> Result<ImageKind, InspectError> {
     Ok(ImageKind::Unknown { starts_with: start[..start.len().min(16)].escape_ascii().to_string() })
 }
 
-fn disk(file: &File, gpt: &gpt::Gpt) -> Result<ImageKind, InspectError> {
+fn disk(file: &File, gpt: &gpt::Gpt, flaws: Vec<String>) -> Result<ImageKind, InspectError> {
     let mut partitions = Vec::new();
     for entry in &gpt.entries {
-        let offset = entry.first * gpt.sector_size;
+        let offset = entry.first.saturating_mul(gpt.sector_size);
         let fs = superblock::parse(&start_of(file, offset)?);
         let fs = fs.map(|superblock| fs_report(file, offset, superblock));
         partitions.push(PartitionReport {
@@ -193,12 +199,12 @@ fn disk(file: &File, gpt: &gpt::Gpt) -> Result<ImageKind, InspectError> {
             kind: kind_of(entry.kind).to_string(),
             guid: entry.guid.to_string(),
             offset: Bytes::new(offset),
-            size: Bytes::new((entry.last - entry.first + 1) * gpt.sector_size),
+            size: Bytes::new(entry.sectors().saturating_mul(gpt.sector_size)),
             fs,
         });
     }
     partitions.sort_by_key(|partition| partition.offset);
-    Ok(ImageKind::Disk { guid: gpt.guid.to_string(), sector_size: Bytes::new(gpt.sector_size), partitions })
+    Ok(ImageKind::Disk { flaws, guid: gpt.guid.to_string(), sector_size: Bytes::new(gpt.sector_size), partitions })
 }
 
 fn pe_report(file: &File, pe: &pe::Pe) -> ImageKind {
@@ -290,8 +296,11 @@ impl fmt::Display for ImageReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}, ", self.path, self.size.human())?;
         match &self.image {
-            ImageKind::Disk { guid, sector_size, partitions } => {
+            ImageKind::Disk { guid, sector_size, partitions, flaws } => {
                 writeln!(f, "GPT disk {guid}, sectors of {sector_size}")?;
+                for flaw in flaws {
+                    writeln!(f, "  !  {flaw}")?;
+                }
                 for it in partitions {
                     let (at, size) = (it.offset.human(), it.size.human());
                     write!(

@@ -61,7 +61,7 @@ impl std::fmt::Display for CopyState {
     }
 }
 
-/// Something wrong with partitions for which the firmware refuses the whole table.
+/// Something wrong with partitions, for which the firmware refuses the whole table.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum GptProblem {
     /// A partition is not where partitions may be.
@@ -102,27 +102,20 @@ pub enum GptProblem {
         /// What both are called.
         guid: Guid,
     },
-    /// Both copies are sound, and not the same.
-    #[error(
-        "the primary and the backup partition table disagree about {field}; the firmware uses the primary"
-    )]
-    Disagree {
-        /// The field of the header.
-        field: &'static str,
-    },
-}
-
-impl GptProblem {
-    /// Whether the firmware starts nothing from a disk that has it.
-    pub fn is_fatal(&self) -> bool {
-        !matches!(self, Self::Disagree { .. })
-    }
 }
 
 impl Found {
     /// Whether the firmware of a Chromebook accepts the table.
     pub fn is_accepted(&self) -> bool {
-        (self.primary.is_sound() || self.backup.is_sound()) && !self.problems.iter().any(GptProblem::is_fatal)
+        (self.primary.is_sound() || self.backup.is_sound()) && self.problems.is_empty()
+    }
+
+    /// Everything that is wrong with it, each in a sentence.
+    pub fn flaws(&self) -> Vec<String> {
+        let copies = [(Copy::Primary, &self.primary), (Copy::Backup, &self.backup)];
+        let unsound = copies.into_iter().filter(|(_, state)| !state.is_sound());
+        let copies = unsound.map(|(copy, state)| format!("the {copy} partition table: {state}"));
+        copies.chain(self.problems.iter().map(ToString::to_string)).collect()
     }
 
     /// The partition with this number.
@@ -242,8 +235,13 @@ impl Sides {
             let claimed = self.primary.claimed || self.backup.claimed;
             return Err((claimed, state(&self.primary), state(&self.backup)));
         };
+        let differs = one.zip(two).and_then(|(one, two)| one.differs(two));
         let state = |side: &Side, intact: bool| match &side.header {
             Err(state) => state.clone(),
+            Ok(it) if !std::ptr::eq(it, header) && differs.is_some() => CopyState::Refused(format!(
+                "it differs from the other in {}, and the firmware goes by the other",
+                differs.unwrap_or_default()
+            )),
             Ok(_) if !intact => CopyState::Damaged("the checksum of its entries is wrong".to_owned()),
             Ok(Header { refused: Some(reason), .. }) => CopyState::Refused(reason.clone()),
             Ok(_) => CopyState::Sound,
@@ -251,12 +249,7 @@ impl Sides {
         let (primary, backup) = (state(&self.primary, in_primary), state(&self.backup, in_backup));
         let entries_of = if in_primary { Copy::Primary } else { Copy::Backup };
         let entries = decode(if in_primary { &self.primary.entries } else { &self.backup.entries });
-        let mut problems = places(&entries, header.usable);
-        if let (Some(one), Some(two)) = (one, two)
-            && let Some(field) = one.differs(two)
-        {
-            problems.push(GptProblem::Disagree { field });
-        }
+        let problems = places(&entries, header.usable);
         let gpt = Gpt { guid: header.guid, sector_size: self.sector_size, sectors: self.sectors, entries };
         Ok(Found { gpt, entries_of, primary, backup, problems })
     }
