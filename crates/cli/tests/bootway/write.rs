@@ -1,6 +1,6 @@
 //! `bootway write`: files stand for devices.
 
-use std::{io::Read as _, process::Stdio, time::Duration};
+use std::{io::Read as _, process::Stdio};
 
 use camino::Utf8PathBuf;
 
@@ -147,7 +147,7 @@ fn ctrl_c_leaves_a_message_and_no_partition_table() {
         })
     };
     while !begins() {
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::yield_now();
     }
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let mut stderr = String::new();

@@ -84,7 +84,7 @@ fn a_device_that_is_too_small_is_said() {
     let runner = SystemRunner::default();
     let sandbox = Sandbox::new(&runner);
     let (_, file) = written(&sandbox, "512B", 16);
-    insta::assert_snapshot!(move_gpt_backup(&file, 8 << 20).unwrap_err(), @"");
+    insta::assert_snapshot!(move_gpt_backup(&file, 8 << 20).unwrap_err(), @"partition 1 ends at sector 18431, and the backup has to begin at sector 16351: use a bigger device");
     assert_eq!(move_gpt_backup(&tempfile(&[]), 0).unwrap(), None);
 }
 
