@@ -799,3 +799,98 @@ name = "build"
        |               ^^^^
     "#);
 }
+
+#[test]
+fn a_machine_that_starts_as_a_chromebook_is_said_in_one_line() {
+    let plan = good(
+        r#"
+[[phase]]
+name = "prove"
+
+  [[phase.step]]
+  name = "boots"
+  vm = { image = "./shim.bin", boot = "chromeos", check = [
+    { name = "menu", screen = "Choose", type = "1\n", within = "2min" },
+    { name = "serial menu", console = "menu", type = "é\n" },
+  ] }
+"#,
+    );
+    insta::assert_snapshot!(plan, @"
+    plan demo, epoch 1735689600
+    prove
+      1. boots  vm         boot ./shim.bin as a Chromebook would, 2 checks
+                check menu within 2min
+                check serial menu
+    ");
+    let step = plan.steps().next().unwrap();
+    let Action::Vm(vm) = &step.action else { panic!("a vm") };
+    assert_eq!(vm.attach(), crate::step::Attach::Usb);
+}
+
+#[test]
+fn what_a_chromebook_cannot_do_is_said_where_it_is_written() {
+    insta::assert_snapshot!(bad(r#"
+[[phase]]
+name = "prove"
+
+  [[phase.step]]
+  name = "nothing"
+  vm = { boot = "chromeos", attach = "sd", check = [{ name = "up", console = "x" }] }
+
+  [[phase.step]]
+  name = "kernel"
+  vm = { boot = "chromeos", image = "./a", kernel = "./vmlinuz", check = [{ name = "up", console = "x" }] }
+
+  [[phase.step]]
+  name = "screen"
+  vm = { image = "./a", check = [{ name = "sees", screen = "x" }] }
+
+  [[phase.step]]
+  name = "types"
+  vm = { image = "./a", boot = "chromeos", check = [
+    { name = "when", run = "x", type = "x" },
+    { name = "no key", screen = "x", type = "é" },
+    { name = "no text", console = "x", type = "" },
+    { name = "two", console = "x", screen = "x" },
+    { name = "empty", screen = " " },
+  ] }
+"#), @r#"
+    `plan.toml` is not a plan that can be run: 9 problems
+    plan.toml:10:3: a machine with `boot = "chromeos"` needs an `image`
+       |
+    10 |   vm = { boot = "chromeos", attach = "sd", check = [{ name = "up", console = "x" }] }
+       |   ^^
+    plan.toml:10:3: `attach` is about the disk: add its `image`
+       |
+    10 |   vm = { boot = "chromeos", attach = "sd", check = [{ name = "up", console = "x" }] }
+       |   ^^
+    plan.toml:14:53: with `boot = "chromeos"` the kernel is the one on the disk: leave out `kernel` and `initrd`
+       |
+    14 |   vm = { boot = "chromeos", image = "./a", kernel = "./vmlinuz", check = [{ name = "up", console = "x" }] }
+       |                                                     ^^^^^^^^^^^
+    plan.toml:18:43: check `sees` looks at the screen, which only a machine with `boot = "chromeos"` has: use `console`
+       |
+    18 |   vm = { image = "./a", check = [{ name = "sees", screen = "x" }] }
+       |                                           ^^^^^^
+    plan.toml:23:14: check `when` has `type` without `console` or `screen`: say when it is typed
+       |
+    23 |     { name = "when", run = "x", type = "x" },
+       |              ^^^^^^
+    plan.toml:24:14: check `no key` types 'é', which has no key: use printable ASCII, `\n`, `\t` and `\u001B`
+       |
+    24 |     { name = "no key", screen = "x", type = "é" },
+       |              ^^^^^^^^
+    plan.toml:25:14: check `no text` types nothing: write what, or leave out `type`
+       |
+    25 |     { name = "no text", console = "x", type = "" },
+       |              ^^^^^^^^^
+    plan.toml:26:14: check `two` needs exactly one of `console`, `screen`, `run`, `reboot = true` and `power-off = true`
+       |
+    26 |     { name = "two", console = "x", screen = "x" },
+       |              ^^^^^
+    plan.toml:27:14: check `empty` looks for nothing: write what must be seen or run
+       |
+    27 |     { name = "empty", screen = " " },
+       |              ^^^^^^^
+    "#);
+}

@@ -34,7 +34,10 @@ impl Runner for Spy {
     fn spawn(&self, cmd: &Cmd) -> Result<Box<dyn Process>, SpawnError> {
         let inner = SystemRunner::default().spawn(cmd)?;
         // It is beside the directory that the program runs in; a card has it as its base.
-        let beside = cmd.dir.as_ref().and_then(|dir| dir.parent()).map(|dir| dir.join(self.file));
+        let line = cmd.to_string();
+        let dir =
+            line.strip_prefix("cd ").and_then(|rest| rest.split(" && ").next()).map(camino::Utf8Path::new);
+        let beside = dir.and_then(camino::Utf8Path::parent).map(|dir| dir.join(self.file));
         let path = beside.map(camino::Utf8PathBuf::into_string).unwrap_or_default();
         Ok(Box::new(Spied { inner, path, ways: Arc::clone(&self.ways) }))
     }
