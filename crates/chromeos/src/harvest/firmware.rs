@@ -128,7 +128,7 @@ impl Taker<'_, '_> {
         }
         self.remarks.resolved.push(format!("{name} -> {target}"));
         let files: Vec<TreePath> = self.root.inside(&at).map(|(path, _)| path.clone()).collect();
-        if self.dir.as_str().starts_with(&format!("{}/", at.as_str())) || at.is_root() {
+        if self.dir.as_str().starts_with(&format!("{}/", at.as_str())) || at.is_root() || at == self.dir {
             self.remarks.left_out.push(format!("{name}, a link to a directory that holds lib/firmware"));
             return Ok(());
         }
@@ -152,8 +152,8 @@ impl Taker<'_, '_> {
     fn put(&mut self, name: &str, kind: NodeKind) {
         let path = place(name);
         let before = self.layer.origin.get(&path).copied();
-        self.layer.put(&path, kind, self.origin);
-        if before.is_some_and(|before| before != self.origin) {
+        // What has no origin is a directory.
+        if self.layer.put(&path, kind, self.origin) && before != Some(self.origin) {
             self.remarks.replaced.push(name.to_owned());
         }
     }
