@@ -73,7 +73,7 @@ pub fn choose_for(disk: &File, key: Option<&Key>) -> Result<Chosen, FirmwareErro
         Ok(table) => table,
         Err(GptError::Read(source)) => return Err(FirmwareError::Read(source)),
         Err(source) => {
-            journal.bad(TABLE, source.to_string());
+            journal.refuse(TABLE, source.to_string());
             return Err(journal.no_kernel());
         }
     };
@@ -104,13 +104,14 @@ fn accepted(table: &GptFound, journal: &mut Journal) -> bool {
     let problems: Vec<String> = table.problems.iter().map(ToString::to_string).collect();
     let accepted = table.is_accepted();
     let kind = format!("{} partitions, sectors of {} bytes", table.gpt.entries.len(), table.gpt.sector_size);
-    match accepted {
-        true => journal.good(TABLE, kind),
-        false if problems.is_empty() => journal.bad(TABLE, copies.clone()),
-        false => journal.bad(TABLE, problems.join("; ")),
+    if accepted {
+        journal.good(TABLE, kind);
+    } else if problems.is_empty() {
+        journal.refuse(TABLE, copies.clone());
+    } else {
+        journal.refuse(TABLE, problems.join("; "));
     }
-    let whole = table.primary.is_sound() && table.backup.is_sound() && table.problems.is_empty();
-    journal.say(BOTH, whole, if accepted { [vec![copies], problems].concat().join("; ") } else { copies });
+    journal.say(BOTH, table.primary.is_sound() && table.backup.is_sound(), copies);
     accepted
 }
 
@@ -118,20 +119,16 @@ fn accepted(table: &GptFound, journal: &mut Journal) -> bool {
 #[derive(Debug, Error)]
 pub enum FirmwareError {
     /// No partition that it would start.
-    #[error("the firmware finds no kernel to start on this disk{}", first_bad(findings))]
+    #[error("the firmware finds no kernel to start on this disk: {reason}")]
     NoKernel {
+        /// What was wrong first.
+        reason: String,
         /// What was looked at.
         findings: Vec<Finding>,
     },
     /// The disk could not be read.
     #[error("cannot read the disk")]
     Read(#[source] std::io::Error),
-}
-
-/// What was wrong first, to be put behind a sentence.
-fn first_bad(findings: &[Finding]) -> String {
-    let bad = findings.iter().find(|finding| !finding.good && finding.name != BOTH);
-    bad.map_or_else(String::new, |finding| format!(": {}: {}", finding.name, finding.detail))
 }
 
 #[cfg(test)]

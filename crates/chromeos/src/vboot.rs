@@ -21,6 +21,8 @@ mod known;
 mod pack;
 mod preamble;
 mod private;
+#[cfg(test)]
+pub(crate) mod samples;
 mod verify;
 
 pub use algorithm::{Algorithm, HashKind};
@@ -98,27 +100,15 @@ impl KernelPartition {
         let preamble = Preamble::parse_at(bytes, preamble_at)?;
         let body_at = preamble_at + preamble.size;
         let body = body_at..body_at + preamble.body_size;
-        let place = |structure, field, address: u64, len: usize, before: usize| {
-            let offset = address.checked_sub(preamble.load_address).and_then(|it| usize::try_from(it).ok());
-            match offset.filter(|it| *it >= before && it.saturating_add(len) <= preamble.body_size) {
-                Some(offset) => Ok(body_at + offset..body_at + offset + len),
-                None => Err(VbootError::Field {
-                    structure,
-                    field,
-                    offset: preamble_at,
-                    value: address,
-                    limit: format!(
-                        "{before:#x} to {:#x} bytes behind the load address {:#x}",
-                        preamble.body_size.saturating_sub(len),
-                        preamble.load_address
-                    ),
-                }),
-            }
-        };
-        let (address, len) = preamble.bootloader;
-        let bootloader = place("preamble", "address of the boot loader", address, len, 2 * PAGE)?;
+        let place = Place { preamble: &preamble, offset: preamble_at, body: body_at };
+        let bootloader = place.of(
+            ["the address of the boot loader", "the size of the boot loader"],
+            preamble.bootloader,
+            2 * PAGE,
+        )?;
+        let setup = ["the address of the setup header", "the size of the setup header"];
         let vmlinuz_header = match preamble.vmlinuz_header {
-            Some((address, len)) => Some(place("preamble", "address of the setup header", address, len, 0)?),
+            Some(header) => Some(place.of(setup, header, 0)?),
             None => None,
         };
         let zero_page = bootloader.start - PAGE..bootloader.start;
@@ -153,6 +143,42 @@ impl KernelPartition {
             ));
         }
         remarks
+    }
+}
+
+/// Where things are that a preamble has the addresses of.
+struct Place<'a> {
+    preamble: &'a Preamble,
+    /// Where the preamble is, for errors.
+    offset: usize,
+    /// Where the body is.
+    body: usize,
+}
+
+impl Place<'_> {
+    /// The bytes at this address, so many of them, and not before byte `before` of the body.
+    fn of(
+        &self,
+        names: [&'static str; 2],
+        at: (u64, usize),
+        before: usize,
+    ) -> Result<Range<usize>, VbootError> {
+        let Preamble { load_address, body_size, .. } = *self.preamble;
+        let bad = |field, value, limit| {
+            Err(VbootError::Field { structure: "preamble", field, offset: self.offset, value, limit })
+        };
+        let (address, len) = at;
+        let Some(last) = body_size.checked_sub(len).filter(|last| *last >= before) else {
+            let limit =
+                format!("at most {}, as the body has {body_size} bytes", body_size.saturating_sub(before));
+            return bad(names[1], len as u64, limit);
+        };
+        let offset = address.checked_sub(load_address).and_then(|it| usize::try_from(it).ok());
+        let Some(offset) = offset.filter(|it| (before..=last).contains(it)) else {
+            let limit = format!("{before:#x} to {last:#x} bytes behind the load address {load_address:#x}");
+            return bad(names[0], address, limit);
+        };
+        Ok(self.body + offset..self.body + offset + len)
     }
 }
 

@@ -13,7 +13,10 @@ use bootway_image::{
 };
 use bootway_plan::step::PartitionType;
 
-use super::{FirmwareError, journal::Journal};
+use super::{
+    FirmwareError,
+    journal::{Journal, called},
+};
 use crate::vboot::{PartitionHash, argument};
 
 const KERN_GUID: &str = "kern_guid leads to a partition";
@@ -37,10 +40,7 @@ pub(super) fn look(
     let Some(kernel) = kern_guid(table, entry, cmdline, journal) else { return Ok(()) };
     match boot_loader(disk, table, kernel) {
         Ok((partition, reader)) => {
-            journal.good(
-                BOOT_LOADER,
-                format!("partition {} (`{}`) has sbin/init", partition.number, partition.label),
-            );
+            journal.good(BOOT_LOADER, format!("{} has sbin/init", called(partition)));
             roots(table, &reader, journal);
         }
         Err(Trouble::Seen(detail)) => journal.bad(BOOT_LOADER, detail),
@@ -67,10 +67,7 @@ fn kern_guid<'a>(
             journal.good(KERN_GUID, format!("to partition {}, the kernel's own", found.number));
         }
         Some(found) => {
-            journal.good(
-                KERN_GUID,
-                format!("to partition {} (`{}`), not the kernel's own", found.number, found.label),
-            );
+            journal.good(KERN_GUID, format!("to {}, not the kernel's own", called(found)));
         }
         None => {
             journal.bad(
@@ -108,7 +105,7 @@ fn boot_loader<'a>(
             kernel.number
         ));
     };
-    let name = format!("partition {number} (`{}`)", entry.label);
+    let name = called(entry);
     if entry.kind != partition_type_guid(&PartitionType::ChromeosRootfs) {
         return seen(format!("{name} has the type {}, not chromeos-rootfs", partition_type_name(entry.kind)));
     }
@@ -154,14 +151,15 @@ fn roots(table: &GptFound, reader: &ExtReader, journal: &mut Journal) {
         .entries
         .iter()
         .filter(|entry| entry.label.starts_with(ROOT_PREFIX) && entry.label != VENDOR)
-        .map(|entry| format!("partition {} (`{}`)", entry.number, entry.label))
+        .map(called)
         .collect();
-    match names.is_empty() {
-        true => journal.bad(
-            ROOT,
-            format!("no partition has a name that begins with `{ROOT_PREFIX}`: its menu is empty"),
-        ),
-        false => journal.good(ROOT, names.join(", ")),
+    if names.is_empty() {
+        let detail = format!(
+            "no partition but the vendor's has a name that begins with `{ROOT_PREFIX}`: its menu is empty"
+        );
+        journal.bad(ROOT, detail);
+    } else {
+        journal.good(ROOT, names.join(", "));
     }
 }
 
@@ -186,10 +184,7 @@ fn hashes(disk: &File, table: &GptFound, cmdline: &str, journal: &mut Journal) -
         let mut disk = disk;
         disk.seek(SeekFrom::Start(entry.first * sector)).map_err(FirmwareError::Read)?;
         match hash.verify(&mut std::io::Read::take(disk, entry.sectors() * sector)) {
-            Ok(()) => journal.good(
-                HASHES,
-                format!("partition {} (`{}`) is what `{}` says", entry.number, entry.label, hash.argument),
-            ),
+            Ok(()) => journal.good(HASHES, format!("{} is what `{}` says", called(entry), hash.argument)),
             Err(crate::vboot::HashError::Read(source)) => return Err(FirmwareError::Read(source)),
             Err(error) => journal.bad(HASHES, error.to_string()),
         }

@@ -5,7 +5,7 @@ use std::{fs::File, io, os::unix::fs::FileExt};
 use bootway_image::{GptEntry, GptFound};
 
 use super::{FirmwareError, journal::Journal};
-use crate::vboot::{FIRMWARE_READS, KernelPartition, Key, Known, VerifyError};
+use crate::vboot::{FIRMWARE_READS, KernelPartition, Key, Known, VbootError, VerifyError};
 
 /// More than any kernel has; what claims to be larger is not read.
 const LARGEST: usize = 512 << 20;
@@ -24,7 +24,7 @@ pub(super) fn load(
     let sector = table.gpt.sector_size;
     let len = usize::try_from(entry.sectors().saturating_mul(sector)).unwrap_or(usize::MAX);
     if len < FIRMWARE_READS {
-        tried.bad(
+        tried.refuse(
             "headers",
             format!("the partition has {len} bytes, and the firmware reads {FIRMWARE_READS}"),
         );
@@ -36,7 +36,7 @@ pub(super) fn load(
     if end > len.min(LARGEST) {
         let detail =
             format!("it ends at byte {end}, and the partition has {len}; more than {LARGEST} is never read");
-        tried.bad("body", detail);
+        tried.refuse("body", detail);
         return Ok(None);
     }
     if !tried.keyblock(&partition, key) {
@@ -81,11 +81,21 @@ impl Tried<'_> {
         self.journal.bad(format!("kernel partition {}: {what}", self.number), detail);
     }
 
+    fn refuse(&mut self, what: &str, detail: impl Into<String>) {
+        self.journal.refuse(format!("kernel partition {}: {what}", self.number), detail);
+    }
+
     fn headers(&mut self, bytes: &[u8]) -> Option<KernelPartition> {
-        let partition = match KernelPartition::headers(bytes) {
+        // A keyblock further in is one that other readers find, and the firmware does not.
+        let headers = if bytes.starts_with(b"CHROMEOS") {
+            KernelPartition::headers(bytes)
+        } else {
+            Err(VbootError::NoKeyblock { offset: 0 })
+        };
+        let partition = match headers {
             Ok(partition) => partition,
             Err(error) => {
-                self.bad("headers", error.to_string());
+                self.refuse("headers", error.to_string());
                 return None;
             }
         };
@@ -98,7 +108,7 @@ impl Tried<'_> {
             ));
         }
         if !remarks.is_empty() {
-            self.bad("headers", remarks.join("; "));
+            self.refuse("headers", remarks.join("; "));
             return None;
         }
         let (keyblock, (major, minor)) = (&partition.keyblock, preamble.version);
@@ -129,26 +139,24 @@ impl Tried<'_> {
                     self.mode(partition)
                 }
                 Err(error) => {
-                    self.bad("keyblock", error.to_string());
+                    self.refuse("keyblock", error.to_string());
                     false
                 }
             };
         }
         if let Err(error) = keyblock.verify_hash() {
-            self.bad("keyblock", error.to_string());
+            self.refuse("keyblock", error.to_string());
             return false;
         }
         match (Known::signer_of(keyblock), keyblock.is_signed()) {
             (Some(known), _) => self.good(
                 "keyblock",
                 format!(
-                    "signed with the public developer key `{}`: no board in a shop starts it",
+                    "signed with the public developer key `{}`: a board that is sold does not start it",
                     known.name
                 ),
             ),
-            (None, true) => {
-                self.good("keyblock", "signed with a key that is not public: that of a board, it must be")
-            }
+            (None, true) => self.good("keyblock", "signed with a key that is not public, as that of a board"),
             (None, false) => {
                 self.bad("keyblock", "not signed, only hashed: it is started in developer mode, if at all");
             }
@@ -161,10 +169,11 @@ impl Tried<'_> {
     fn mode(&mut self, partition: &KernelPartition) -> bool {
         let keyblock = &partition.keyblock;
         let detail = format!("{} ({})", keyblock.flag_names(), keyblock.modes());
-        match keyblock.is_for_recovery() {
-            true => self.good("recovery mode", detail),
-            false => self.bad("recovery mode", detail),
-        }
+        self.journal.say(
+            format!("kernel partition {}: recovery mode", self.number),
+            keyblock.is_for_recovery(),
+            detail,
+        );
         true
     }
 
@@ -172,7 +181,7 @@ impl Tried<'_> {
         match verified {
             Ok(()) => self.good(what, format!("signed with {}", partition.keyblock.data_key)),
             Err(error) => {
-                self.bad(what, error.to_string());
+                self.refuse(what, error.to_string());
                 return false;
             }
         }

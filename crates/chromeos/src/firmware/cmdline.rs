@@ -23,7 +23,7 @@ pub(super) fn finished(signed: &str, guid: Guid, journal: &mut Journal) -> Optio
                 Some('U') => line.push_str(&guid.to_string()),
                 Some(other) => line.extend(['%', other]),
                 None => {
-                    journal.bad(NAME, format!("it ends with `%`, which the firmware refuses: `{signed}`"));
+                    journal.refuse(NAME, format!("it ends with `%`, which the firmware refuses: `{signed}`"));
                     return None;
                 }
             },
@@ -32,7 +32,7 @@ pub(super) fn finished(signed: &str, guid: Guid, journal: &mut Journal) -> Optio
     }
     line.push_str(SECURE);
     if line.len() >= PLACE {
-        journal.bad(
+        journal.refuse(
             NAME,
             format!("with `%U` replaced it has {} bytes, and {} at most have a place", line.len(), PLACE - 1),
         );

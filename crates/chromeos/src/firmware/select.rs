@@ -35,9 +35,11 @@ pub(super) fn order<'a>(table: &'a GptFound, journal: &mut Journal) -> Vec<&'a G
     if candidates.is_empty() {
         let seen = match kernels.len() {
             0 => "the disk has no partition of the type chromeos-kernel".to_owned(),
-            count => format!("the disk has kernel partitions ({count}), and none of them may be started"),
+            count => format!(
+                "none of the kernel partitions ({count}) may be started: give one a priority and `tries` or `successful`"
+            ),
         };
-        journal.bad(CANDIDATE, format!("{seen}: give one a priority and `tries` or `successful`"));
+        journal.refuse(CANDIDATE, seen);
     }
     candidates
 }

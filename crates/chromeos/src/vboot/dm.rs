@@ -61,6 +61,7 @@ pub enum DmDevice {
     Other(String),
 }
 
+#[expect(clippy::len_without_is_empty, reason = "no digest is empty")]
 impl DmHash {
     /// Bytes of a digest.
     pub const fn len(self) -> usize {
@@ -153,14 +154,15 @@ fn devices(table: &str) -> Result<Vec<Target<'_>>, DmError> {
             [name, _, _, count] => {
                 (name, count.parse::<usize>().map_err(|_| odd("the number of targets of a device"))?)
             }
-            _ => return Err(odd("a device: `NAME UUID MODE [TARGETS]`")),
+            _ => return Err(odd("`NAME UUID MODE [TARGETS]` of a device")),
         };
         for number in 0..targets {
-            let target = parts.next().ok_or_else(|| odd("a target: there are fewer than is said"))?;
+            let target =
+                parts.next().ok_or_else(|| odd("one of the targets that a device is said to have"))?;
             let [_, sectors, kind, arguments @ ..] = &target[..] else {
-                return Err(odd("a target: `START SECTORS KIND …`"));
+                return Err(odd("`START SECTORS KIND` of a target"));
             };
-            let sectors = sectors.parse().map_err(|_| odd("the sectors of a target"))?;
+            let sectors = sectors.parse().map_err(|_| odd("the number of sectors of a target"))?;
             if number == 0 {
                 found.push(Target { name, sectors, kind, arguments: arguments.to_vec() });
             }

@@ -74,10 +74,11 @@ impl<'a> Fields<'a> {
         VbootError::Field { structure: self.structure, field, offset: self.offset, value, limit }
     }
 
-    /// The signature at `at`; its bytes are behind it and within `within`. `None` if it has no bytes.
+    /// The signature at `at`; its bytes are behind it and within `within`. `None` if it has no bytes. An error calls its
+    /// offset and its size by these names.
     pub(super) fn signature(
         self,
-        field: &'static str,
+        names: [&'static str; 2],
         at: usize,
         within: usize,
     ) -> Result<Option<Signature>, VbootError> {
@@ -86,16 +87,18 @@ impl<'a> Fields<'a> {
             return Ok(None);
         }
         if len > LONGEST {
-            return Err(self.bad(field, len, format!("at most {LONGEST} bytes long")));
+            return Err(self.bad(names[1], len, format!("at most {LONGEST}")));
         }
         let begin = at.saturating_add(offset);
         if offset < SIGNATURE || begin.saturating_add(len) > within {
             let limit = format!("behind its header, with {len} bytes within {within} of the structure");
-            return Err(self.bad(field, offset, limit));
+            return Err(self.bad(names[0], offset, limit));
         }
         match self.bytes.get(begin..begin + len) {
             Some(bytes) => Ok(Some(Signature { bytes: bytes.to_vec(), signed })),
-            None => Err(self.bad(field, offset, format!("within the {} bytes there are", self.bytes.len()))),
+            None => {
+                Err(self.bad(names[0], offset, format!("within the {} bytes there are", self.bytes.len())))
+            }
         }
     }
 }

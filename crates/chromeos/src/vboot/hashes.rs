@@ -57,15 +57,15 @@ impl PartitionHash {
         let found =
             if self.digest.len() == 20 { digest::<Sha1>(partition) } else { digest::<Sha256>(partition) };
         let found = found.map_err(HashError::Read)?;
-        match found == self.digest {
-            true => Ok(()),
-            false => Err(HashError::Other {
-                argument: self.argument,
-                partition: self.partition,
-                signed: hex(&self.digest),
-                found: hex(&found),
-            }),
+        if found == self.digest {
+            return Ok(());
         }
+        Err(HashError::Other {
+            argument: self.argument,
+            partition: self.partition,
+            signed: hex(&self.digest),
+            found: hex(&found),
+        })
     }
 }
 

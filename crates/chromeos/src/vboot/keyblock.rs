@@ -61,8 +61,12 @@ impl Keyblock {
             return Err(fields.bad("its size", size, format!("{HEADER} to {LONGEST}")));
         }
         let fields = fields.cut(size)?;
-        let signature = fields.signature("its signature", SIGNATURE, size)?;
-        let hash = fields.signature("its hash", HASH, size)?;
+        let signature = fields.signature(
+            ["the offset of its signature", "the size of its signature"],
+            SIGNATURE,
+            size,
+        )?;
+        let hash = fields.signature(["the offset of its hash", "the size of its hash"], HASH, size)?;
         let mut signed = size;
         for over in [&signature, &hash].into_iter().flatten() {
             if !(HEADER..=size).contains(&over.signed) {
@@ -110,10 +114,8 @@ impl Keyblock {
     /// If it is not, or it has none.
     pub fn verify_hash(&self) -> Result<(), VerifyError> {
         let hash = self.hash.as_ref().ok_or(VerifyError::Unsigned)?;
-        match HashKind::Sha512.digest(&self.raw[..hash.signed]) == hash.bytes {
-            true => Ok(()),
-            false => Err(VerifyError::Hash),
-        }
+        let found = HashKind::Sha512.digest(&self.raw[..hash.signed]);
+        if found == hash.bytes { Ok(()) } else { Err(VerifyError::Hash) }
     }
 
     /// Its flags as vboot's tools write them: `!DEV DEV REC !MINIOS`.
@@ -155,7 +157,7 @@ impl Keyblock {
                 "not as miniOS",
                 "only as miniOS",
                 "as miniOS or not",
-                "whether it is miniOS is not said, as before 2021",
+                "neither as miniOS nor otherwise, which only old firmware lets pass",
             ),
         ]
         .join(", ")

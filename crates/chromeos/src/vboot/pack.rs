@@ -131,10 +131,15 @@ fn setup_len(kernel: &[u8]) -> Result<usize, PackError> {
     if kernel.len() < 0x2d0 || &kernel[0x202..0x206] != b"HdrS" {
         return Err(odd("it has no `HdrS` at byte 514"));
     }
+    // Older than protocol 2.00 a kernel may say 0 and mean 4; none of those has a `HdrS`.
     let setup = (usize::from(kernel[0x1f1]) + 1) * 512;
-    match setup >= 0x2d0 && setup < kernel.len() {
-        true => Ok(setup),
-        false => Err(odd("its real-mode part, by the sectors at byte 497, is longer than all of it")),
+    if setup < 0x2d0 {
+        return Err(odd("its real-mode part, by the sectors at byte 497, ends within its header"));
+    }
+    if setup < kernel.len() {
+        Ok(setup)
+    } else {
+        Err(odd("its real-mode part, by the sectors at byte 497, is longer than all of it"))
     }
 }
 

@@ -59,17 +59,16 @@ impl Preamble {
             return Err(fields.bad("its size", size, format!("{header} to {LONGEST}")));
         }
         let fields = fields.cut(size)?;
-        let unsigned = |field| fields.bad(field, 0_u32, "there".to_owned());
-        let signature = fields
-            .signature("its signature", SIGNATURE, size)?
-            .ok_or_else(|| unsigned("the size of its signature"))?;
+        let own = ["the offset of its signature", "the size of its signature"];
+        let of_body = ["the offset of the body's signature", "the size of the body's signature"];
+        let unsigned = |names: [&'static str; 2]| fields.bad(names[1], 0_u32, "that of its key".to_owned());
+        let signature = fields.signature(own, SIGNATURE, size)?.ok_or_else(|| unsigned(own))?;
         if !(SIGNED_AT_LEAST..=size).contains(&signature.signed) {
             let limit = format!("{SIGNED_AT_LEAST} to {size}");
             return Err(fields.bad("the number of its signed bytes", signature.signed, limit));
         }
-        let body_signature = fields
-            .signature("the signature of the body", BODY_SIGNATURE, signature.signed)?
-            .ok_or_else(|| unsigned("the size of the body's signature"))?;
+        let body_signature =
+            fields.signature(of_body, BODY_SIGNATURE, signature.signed)?.ok_or_else(|| unsigned(of_body))?;
         let flags = if version.1 >= 2 { fields.u32(112) } else { 0 };
         if flags & 3 != 0 {
             let limit =

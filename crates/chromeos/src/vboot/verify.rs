@@ -22,7 +22,7 @@ impl Key {
         let key = RsaPublicKey::new_with_max_size(modulus, BigUint::from(algorithm.exponent), LARGEST)
             .map_err(|error| unusable(&error.to_string()))?;
         if signature.len() != algorithm.bytes() {
-            return Err(VerifyError::Length { len: signature.len(), algorithm });
+            return Err(VerifyError::Length { key: self.to_string(), len: signature.len(), algorithm });
         }
         key.verify(padding(algorithm.hash), &algorithm.hash.digest(data), signature)
             .map_err(|_| VerifyError::Signature { key: self.to_string() })
@@ -70,8 +70,10 @@ pub enum VerifyError {
     #[error("its hash is wrong: it was changed afterwards")]
     Hash,
     /// A signature cannot be one of the key.
-    #[error("its signature has {len} bytes, and those of {algorithm} have {}", algorithm.bytes())]
+    #[error("it is not signed with {key}: its signature has {len} bytes, not {}", algorithm.bytes())]
     Length {
+        /// The key it was held against.
+        key: String,
         /// Bytes of the signature.
         len: usize,
         /// Of the key.
