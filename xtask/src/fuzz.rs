@@ -1,7 +1,14 @@
-//! Feeds the squashfs reader with what libFuzzer makes up, and fails on a crash, on a second, on half a gigabyte.
+//! Feeds the parsers of other people's images with what libFuzzer makes up, and fails on a crash, on a second, on half
+//! a gigabyte.
 //!
-//! The harness is in `fuzz/`, outside the workspace: it needs a C++ compiler for libFuzzer, and counters in every branch
-//! of the reader. The compiler makes those with options that are stable, so that no other toolchain is needed.
+//! The harnesses are in `fuzz/` and `crates/chromeos/fuzz/`, outside the workspace: they need a C++ compiler for
+//! libFuzzer, and counters in every branch of the parsers. The compiler makes those with options that are stable, so that
+//! no other toolchain is needed.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
 
 use bootway_plan::{Class, Failure};
 use clap::Args;
@@ -13,36 +20,102 @@ use crate::{
 
 /// Where Cargo puts a target's programs; without a target, its flags would be those of build scripts, too.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
-/// The images that it begins with, and what it finds to be worth keeping.
+/// What each begins with, and what it finds to be worth keeping.
 const SEEDS: &str = "target/fuzz/corpus";
 /// Counters that libFuzzer reads, and the table that says where they are.
 const FLAGS: &str = "--cfg fuzzing -C passes=sancov-module -C llvm-args=-sanitizer-coverage-level=4 \
     -C llvm-args=-sanitizer-coverage-inline-8bit-counters -C llvm-args=-sanitizer-coverage-pc-table \
     -C codegen-units=1";
+/// As many as have a processor each on the smallest machine that does this.
+const AT_ONCE: usize = 2;
 
-/// Feed the squashfs reader with damaged images
+/// The harnesses: each program, where it is built, and how long an input may be.
+const PARSERS: [Parser; 9] = [
+    parser("read", SQUASHFS, 32 << 10),
+    parser("kernel_partition", CHROMEOS, 64 << 10),
+    parser("kernel_payload", CHROMEOS, 32 << 10),
+    parser("initramfs", CHROMEOS, 32 << 10),
+    parser("fit", CHROMEOS, 16 << 10),
+    parser("zip", CHROMEOS, 16 << 10),
+    parser("gpt", CHROMEOS, 40 << 10),
+    parser("ext", CHROMEOS, 64 << 10),
+    parser("cpio", CHROMEOS, 8 << 10),
+];
+const SQUASHFS: &str = "fuzz/Cargo.toml";
+const CHROMEOS: &str = "crates/chromeos/fuzz/Cargo.toml";
+
+/// Feed the parsers with damaged images
 #[derive(Debug, Args)]
 pub(crate) struct Fuzz {
-    /// For how long
+    /// For how long, each
     #[arg(long, default_value_t = 60, value_name = "N")]
     seconds: u32,
+    /// Which, such as `zip`; all of them if none is named
+    #[arg(value_name = "PARSER", value_parser = PARSERS.map(|parser| parser.name))]
+    parsers: Vec<String>,
+}
+
+/// A harness.
+#[derive(Clone, Copy)]
+struct Parser {
+    name: &'static str,
+    manifest: &'static str,
+    longest: u32,
+}
+
+const fn parser(name: &'static str, manifest: &'static str, longest: u32) -> Parser {
+    Parser { name, manifest, longest }
 }
 
 impl Fuzz {
     pub(crate) fn run(self) -> Done {
+        let wanted =
+            |parser: &Parser| self.parsers.is_empty() || self.parsers.iter().any(|it| it == parser.name);
+        let parsers: Vec<_> = PARSERS.into_iter().filter(wanted).collect();
+        for manifest in [SQUASHFS, CHROMEOS] {
+            let bins = parsers.iter().filter(|parser| parser.manifest == manifest);
+            let bins: Vec<_> = bins.flat_map(|parser| ["--bin", parser.name]).collect();
+            if !bins.is_empty() {
+                build(manifest, &bins)?;
+            }
+        }
+        let next = AtomicUsize::new(0);
+        let work = || -> Done {
+            while let Some(parser) = parsers.get(next.fetch_add(1, Ordering::Relaxed)) {
+                parser.feed(self.seconds)?;
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+            workers.into_iter().map(|worker| worker.join().expect("no worker panics")).collect()
+        })
+    }
+}
+
+fn build(manifest: &str, bins: &[&str]) -> Done {
+    cargo(["build", "--release", "--quiet", "--manifest-path", manifest, "--target", TARGET])
+        .args(bins.iter().copied())
+        .args(["--target-dir", root().join("target/fuzz").as_str()])
+        .env("RUSTFLAGS", FLAGS)
+        .run()
+}
+
+impl Parser {
+    fn feed(self, seconds: u32) -> Done {
         let target = root().join("target/fuzz");
-        let seeds = root().join(SEEDS);
-        let read = target.join(TARGET).join("release/read");
-        cargo(["build", "--release", "--quiet", "--manifest-path", "fuzz/Cargo.toml", "--target", TARGET])
-            .args(["--target-dir", target.as_str()])
-            .env("RUSTFLAGS", FLAGS)
-            .run()?;
+        let program = target.join(TARGET).join("release").join(self.name);
+        // Inputs of one are of no use to another.
+        let seeds = root().join(SEEDS).join(self.name);
         fs_err::create_dir_all(&seeds)
             .map_err(|error| Failure::new(Class::Environment, error.to_string()))?;
-        sh(read.as_str(), ["-timeout=1", "-rss_limit_mb=512", "-max_len=32768", "-print_final_stats=1"])
-            .args([format!("-max_total_time={}", self.seconds), format!("-artifact_prefix={target}/")])
+        sh(program.as_str(), ["-timeout=1", "-rss_limit_mb=512", "-print_final_stats=1"])
+            .args([format!("-max_len={}", self.longest), format!("-max_total_time={seconds}")])
+            .args([format!("-artifact_prefix={target}/{}-", self.name)])
             .args([seeds.as_str()])
-            .env("BOOTWAY_FUZZ_SEEDS", SEEDS)
+            .env("BOOTWAY_FUZZ_SEEDS", seeds.as_str())
+            // Some parsers read files: those are in memory.
+            .env("TMPDIR", "/dev/shm")
             .run()
     }
 }

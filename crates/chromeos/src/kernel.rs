@@ -24,6 +24,8 @@ mod fit;
 pub mod fitness;
 mod initramfs;
 mod setup;
+#[cfg(any(test, fuzzing))]
+pub mod specimen;
 mod stream;
 
 pub use self::{
@@ -117,6 +119,16 @@ pub type Config = BTreeMap<String, String>;
 pub fn boot_kernel(bytes: &[u8], partition: &KernelPartition) -> Result<BootKernel, KernelError> {
     let body = part(bytes, "body", &partition.body)?;
     if fit::is(body) { fit::kernel(body, partition.body.start) } else { setup::kernel(bytes, partition) }
+}
+
+/// Reads `body` as a FIT, without a partition around it: for the fuzzer.
+///
+/// # Errors
+///
+/// As [`boot_kernel`].
+#[cfg(fuzzing)]
+pub fn fuzz_fit(body: &[u8]) -> Result<BootKernel, KernelError> {
+    fit::kernel(body, 0)
 }
 
 impl BootKernel {

@@ -121,7 +121,6 @@ pub enum OpenError {
         /// Which file.
         path: Utf8PathBuf,
         /// What is wrong.
-        #[source]
         error: ZipError,
     },
     /// Chunks are missing, or do not fit their manifest.
@@ -130,7 +129,6 @@ pub enum OpenError {
         /// Which manifest, or directory.
         path: Utf8PathBuf,
         /// What is wrong.
-        #[source]
         error: ManifestError,
     },
     /// The disk does not fit.
@@ -170,7 +168,9 @@ impl Explain for OpenError {
     fn class(&self) -> Class {
         match self {
             Self::NoRoom { .. } => Class::Environment,
-            Self::Io(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            Self::Io(error)
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
                 Class::Environment
             }
             Self::NoDigest { .. } => Class::Plan,

@@ -109,7 +109,9 @@ pub enum CpioError {
         offset: usize,
     },
     /// A name is empty, too long, or has no end.
-    #[error("the cpio header at byte {offset} has a name of {size} bytes: 1 to 4096 with a NUL at the end are allowed")]
+    #[error(
+        "the cpio header at byte {offset} has a name of {size} bytes: 1 to 4096 with a NUL at the end are allowed"
+    )]
     Name {
         /// Of the file's header.
         offset: usize,
@@ -117,7 +119,9 @@ pub enum CpioError {
         size: usize,
     },
     /// Something follows the archive.
-    #[error("the cpio archive is followed at byte {offset} by {begin:02x?}, which is neither padding nor an archive")]
+    #[error(
+        "the cpio archive is followed at byte {offset} by {begin:02x?}, which is neither padding nor an archive"
+    )]
     Junk {
         /// Where.
         offset: usize,

@@ -45,10 +45,16 @@ impl<'a> Elf<'a> {
         let wide = match bytes.get(4) {
             Some(1) => false,
             Some(2) => true,
-            class => return Err(damaged("ELF header", 4, format!("`EI_CLASS` is {class:?}: 1 or 2 is needed"))),
+            class => {
+                return Err(damaged("ELF header", 4, format!("`EI_CLASS` is {class:?}: 1 or 2 is needed")));
+            }
         };
         if bytes.get(5) != Some(&1) {
-            return Err(damaged("ELF header", 5, format!("`EI_DATA` is {:?}: 1, little-endian, is needed", bytes.get(5))));
+            return Err(damaged(
+                "ELF header",
+                5,
+                format!("`EI_DATA` is {:?}: 1, little-endian, is needed", bytes.get(5)),
+            ));
         }
         let (shoff, tail, entry) = if wide { (0x28, 0x3a, 64) } else { (0x20, 0x2e, 40) };
         let view = Self { bytes, wide, table: 0, entry, count: 0, names: 0 };
@@ -60,7 +66,8 @@ impl<'a> Elf<'a> {
         }
         let end = usize::try_from(table).ok().and_then(|table| table.checked_add(count * entry));
         let Some(table) = end.filter(|end| *end <= bytes.len()).map(|end| end - count * entry) else {
-            let what = format!("{count} sections at {table:#x} end outside of the file of {:#x} bytes", bytes.len());
+            let what =
+                format!("{count} sections at {table:#x} end outside of the file of {:#x} bytes", bytes.len());
             return Err(damaged("ELF header", shoff, what));
         };
         if names >= count {
@@ -89,8 +96,8 @@ impl<'a> Elf<'a> {
     /// A section by its number; nothing if it has no bytes in the file.
     fn section_at(&self, index: usize) -> Result<Option<Section>, KernelError> {
         let at = self.table + index * self.entry;
-        let [address, offset, size] =
-            if self.wide { [0x10, 0x18, 0x20] } else { [0x0c, 0x10, 0x14] }.map(|field| self.word(at + field));
+        let [address, offset, size] = if self.wide { [0x10, 0x18, 0x20] } else { [0x0c, 0x10, 0x14] }
+            .map(|field| self.word(at + field));
         let (address, offset, size) = (address?, offset?, size?);
         if self.word32(at + 4)? == NOBITS {
             return Ok(None);
@@ -120,7 +127,9 @@ impl<'a> Elf<'a> {
 
     fn take<const N: usize>(&self, at: usize) -> Result<[u8; N], KernelError> {
         let bytes = self.bytes.get(at..).and_then(<[u8]>::first_chunk);
-        bytes.copied().ok_or_else(|| damaged("ELF header", at, format!("the file ends at {}", self.bytes.len())))
+        bytes
+            .copied()
+            .ok_or_else(|| damaged("ELF header", at, format!("the file ends at {}", self.bytes.len())))
     }
 }
 

@@ -67,7 +67,9 @@ pub enum KernelError {
         what: String,
     },
     /// It is nothing that this crate knows.
-    #[error("the body at byte {offset} of the kernel partition is {what}: a bzImage or a FIT for arm64 is needed")]
+    #[error(
+        "the body at byte {offset} of the kernel partition is {what}: a bzImage or a FIT for arm64 is needed"
+    )]
     Unknown {
         /// First byte of the body.
         offset: usize,
@@ -84,7 +86,9 @@ pub enum KernelError {
         protocol: u16,
     },
     /// The payload is compressed with something unknown.
-    #[error("the payload at byte {offset} of the boot image begins with {begin:02x?}, which is no compression that Linux knows")]
+    #[error(
+        "the payload at byte {offset} of the boot image begins with {begin:02x?}, which is no compression that Linux knows"
+    )]
     UnknownPayload {
         /// First byte.
         offset: usize,
@@ -101,8 +105,8 @@ pub enum KernelError {
     },
     /// Nothing in the kernel is confirmed to be an initramfs.
     #[error(
-        "no initramfs in the decompressed kernel: {seen} places in {searched} bytes begin like one, \
-         and none is followed by the length that the linker writes"
+        "no initramfs in the decompressed kernel: of {searched} bytes that were searched, {seen} begin like one, \
+         and none of these is followed by the length that the linker writes"
     )]
     NoInitramfs {
         /// Places that begin with the magic number of an archive or a compressor.
@@ -117,7 +121,9 @@ pub enum KernelError {
         found: Vec<String>,
     },
     /// What follows in the region of the initramfs is neither padding, nor an archive, nor a stream.
-    #[error("layer 2, the initramfs: what follows at byte {offset} of the decompressed kernel is neither padding nor an archive: {begin:02x?}")]
+    #[error(
+        "layer 2, the initramfs: what follows at byte {offset} of the decompressed kernel is neither padding nor an archive: {begin:02x?}"
+    )]
     Junk {
         /// First byte.
         offset: usize,

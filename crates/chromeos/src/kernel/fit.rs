@@ -41,7 +41,10 @@ pub(super) fn kernel(body: &[u8], at: usize) -> Result<BootKernel, KernelError> 
     }
     let said = tree.text(node, "compression")?.unwrap_or("none");
     let data = tree.property(node, "data").ok_or_else(|| {
-        tree.damaged(node, format!("`{name}` has no property `data`: data outside of the tree is not supported"))
+        tree.damaged(
+            node,
+            format!("`{name}` has no property `data`: data outside of the tree is not supported"),
+        )
     })?;
     let stored = &body[data.clone()];
     let compression = match said {
@@ -127,7 +130,10 @@ impl<'a> Tree<'a> {
         let (begin, length) = (self.word(offset)?, self.word(size)?);
         let end = begin + length;
         if begin < HEADER || end > self.bytes.len() {
-            let what = format!("`off_{name}` {begin} and `size_{name}` {length} lead outside of {HEADER} to {}", self.bytes.len());
+            let what = format!(
+                "`off_{name}` {begin} and `size_{name}` {length} lead outside of {HEADER} to {}",
+                self.bytes.len()
+            );
             return Err(self.wrong(offset, what));
         }
         Ok(begin..end)
@@ -147,7 +153,9 @@ impl<'a> Tree<'a> {
                     let name = self.name(at, tokens.end)?;
                     at += (name.len() + 1).next_multiple_of(4);
                     if path.len() >= DEPTH_MAX || self.nodes.len() >= NODES_MAX {
-                        let what = format!("more than {NODES_MAX} nodes, or more than {DEPTH_MAX} inside of each other");
+                        let what = format!(
+                            "more than {NODES_MAX} nodes, or more than {DEPTH_MAX} inside of each other"
+                        );
                         return Err(self.wrong(offset, what));
                     }
                     if path.is_empty() && !self.nodes.is_empty() {
@@ -162,7 +170,9 @@ impl<'a> Tree<'a> {
                     let (size, name) = (self.word(at)?, self.word(at + 4)?);
                     let value = at + 8..at + 8 + size;
                     let Some(&node) = path.last().filter(|_| value.end <= tokens.end) else {
-                        let what = format!("a property of {size} bytes ends outside of the structure, or has no node");
+                        let what = format!(
+                            "a property of {size} bytes ends outside of the structure, or has no node"
+                        );
                         return Err(self.wrong(offset, what));
                     };
                     if self.properties.len() >= PROPERTIES_MAX {
@@ -174,7 +184,11 @@ impl<'a> Tree<'a> {
                 }
                 4 => {}
                 9 if path.is_empty() && !self.nodes.is_empty() => return Ok(()),
-                _ => return Err(self.wrong(offset, format!("the token {token:#x} is unknown, or out of place"))),
+                _ => {
+                    return Err(
+                        self.wrong(offset, format!("the token {token:#x} is unknown, or out of place"))
+                    );
+                }
             }
         }
     }
@@ -185,7 +199,9 @@ impl<'a> Tree<'a> {
         let rest = &rest[..rest.len().min(NAME_MAX)];
         let length = rest.iter().position(|byte| *byte == 0);
         let name = length.and_then(|length| std::str::from_utf8(&rest[..length]).ok());
-        name.ok_or_else(|| self.wrong(at, format!("no name of at most {NAME_MAX} bytes, in UTF-8, with a NUL")))
+        name.ok_or_else(|| {
+            self.wrong(at, format!("no name of at most {NAME_MAX} bytes, in UTF-8, with a NUL"))
+        })
     }
 
     fn word(&self, at: usize) -> Result<usize, KernelError> {
@@ -202,9 +218,9 @@ impl<'a> Tree<'a> {
     /// The node at `path`.
     fn find(&self, path: &[&str]) -> Result<usize, KernelError> {
         path.iter().try_fold(0, |node, name| {
-            self.children(node).find(|child| self.nodes[*child].name == *name).ok_or_else(|| {
-                self.damaged(node, format!("there is no node `/{}`", path.join("/")))
-            })
+            self.children(node)
+                .find(|child| self.nodes[*child].name == *name)
+                .ok_or_else(|| self.damaged(node, format!("there is no node `/{}`", path.join("/"))))
         })
     }
 
@@ -212,13 +228,16 @@ impl<'a> Tree<'a> {
         let mut children = self.children(node);
         match (children.next(), children.next()) {
             (Some(only), None) => Ok(self.nodes[only].name),
-            _ => Err(self.damaged(node, "no property `default`, and not exactly one configuration".to_owned())),
+            _ => {
+                Err(self.damaged(node, "no property `default`, and not exactly one configuration".to_owned()))
+            }
         }
     }
 
     fn property(&self, node: usize, name: &str) -> Option<Range<usize>> {
         let mut all = self.properties.iter();
-        all.find(|property| property.node == node && property.name == name).map(|property| property.value.clone())
+        all.find(|property| property.node == node && property.name == name)
+            .map(|property| property.value.clone())
     }
 
     /// The first string of a property.

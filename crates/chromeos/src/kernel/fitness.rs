@@ -139,9 +139,10 @@ fn by_trace(question: &Question, vmlinux: &[u8]) -> (Verdict, String) {
     };
     match (memchr::memmem::find(vmlinux, trace.as_bytes()), question.modular) {
         (Some(at), _) => (Verdict::Yes, format!("the kernel holds `{trace}` at byte {at}")),
-        (None, true) => {
-            (Verdict::Unknown, format!("the kernel carries no configuration, and does not hold `{trace}`: no, or a module"))
-        }
+        (None, true) => (
+            Verdict::Unknown,
+            format!("the kernel carries no configuration, and does not hold `{trace}`: no, or a module"),
+        ),
         (None, false) => (Verdict::No, format!("the kernel does not hold `{trace}`")),
     }
 }
@@ -264,9 +265,9 @@ pub fn compressed_modules(version: Version, config: Option<&Config>) -> Ability 
         v if v < Version(5, 17) => too_old(version, "5.17"),
         _ => by_option(config, "MODULE_DECOMPRESS"),
     };
-    let with = ["GZIP", "XZ", "ZSTD"].into_iter().find(|name| {
-        config.is_some_and(|config| config.contains_key(&format!("MODULE_COMPRESS_{name}")))
-    });
+    let with = ["GZIP", "XZ", "ZSTD"]
+        .into_iter()
+        .find(|name| config.is_some_and(|config| config.contains_key(&format!("MODULE_COMPRESS_{name}"))));
     if let (Verdict::Yes, Some(with)) = (answer.0, with) {
         answer.1 = format!("{}, CONFIG_MODULE_COMPRESS_{with}=y", answer.1);
     }

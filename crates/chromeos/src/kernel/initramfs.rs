@@ -47,7 +47,8 @@ pub fn initramfs(vmlinux: &[u8], arch: Arch) -> Result<Initramfs, KernelError> {
             return Err(KernelError::NoInitramfs { seen: region.seen(), searched: region.bytes.len() });
         }
     };
-    let walk = cpio::walk(&initramfs.cpio).map_err(|error| KernelError::Cpio { offset: initramfs.offset, error })?;
+    let walk =
+        cpio::walk(&initramfs.cpio).map_err(|error| KernelError::Cpio { offset: initramfs.offset, error })?;
     if !walk.has_init {
         return Err(KernelError::NoInit { files: walk.files, size: initramfs.cpio.len() });
     }
@@ -102,9 +103,14 @@ impl<'a> Region<'a> {
             }
             let last = end - length as usize;
             for start in last.saturating_sub(7)..=last {
-                let magic = (self.address + start).is_multiple_of(4).then(|| magic(&self.bytes[start..])).flatten();
+                let magic =
+                    (self.address + start).is_multiple_of(4).then(|| magic(&self.bytes[start..])).flatten();
                 if let Some(compression) = magic {
-                    found.push(Candidate { offset: self.offset + start, stored: length as usize, compression });
+                    found.push(Candidate {
+                        offset: self.offset + start,
+                        stored: length as usize,
+                        compression,
+                    });
                 }
             }
             if found.len() >= CANDIDATES_MAX {
@@ -146,7 +152,8 @@ impl Candidate {
         while let Some(&first) = region.get(at) {
             let rest = &region[at..];
             if cpio::is(rest) {
-                let walk = cpio::walk(rest).map_err(|error| KernelError::Cpio { offset: offset + at, error })?;
+                let walk =
+                    cpio::walk(rest).map_err(|error| KernelError::Cpio { offset: offset + at, error })?;
                 push(&mut cpio, rest[..walk.end].to_vec());
                 at += walk.end;
             } else if first == 0 {
@@ -189,8 +196,8 @@ fn unpack_stream(layer: Layer, rest: &[u8], limit: usize) -> Result<(Vec<u8>, us
     } else if left.first().is_some_and(|byte| *byte != 0) && magic(left).is_none() {
         return Err(fail(StreamError::Trailing { consumed: unpacked.consumed, stored: rest.len() }));
     }
-    let walk = cpio::walk(&unpacked.bytes)
-        .map_err(|error| KernelError::Cpio { offset: layer.offset, error })?;
+    let walk =
+        cpio::walk(&unpacked.bytes).map_err(|error| KernelError::Cpio { offset: layer.offset, error })?;
     let junk = &unpacked.bytes[walk.end..];
     if junk.is_empty() {
         return Ok((unpacked.bytes, unpacked.consumed));

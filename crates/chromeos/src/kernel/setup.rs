@@ -14,6 +14,15 @@ const END: usize = 0x250;
 /// From this protocol on, the header says where the payload is.
 const PAYLOAD_SINCE: u16 = 0x208;
 
+/// Where the fields are that anything depends on.
+const FIELDS: [(usize, &str); 5] = [
+    (BEGIN, "setup_sects"),
+    (0x1f4, "syssize"),
+    (0x206, "version"),
+    (0x248, "payload_offset"),
+    (0x24c, "payload_length"),
+];
+
 /// What of the setup header anything depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Header {
@@ -49,6 +58,17 @@ impl Header {
         })
     }
 
+    /// One of [`FIELDS`].
+    fn field(self, at: usize) -> u32 {
+        match at {
+            BEGIN => self.setup_sects.into(),
+            0x1f4 => self.syssize,
+            0x206 => self.protocol.into(),
+            0x248 => self.payload_offset,
+            _ => self.payload_length,
+        }
+    }
+
     /// Bytes of the real-mode part.
     fn setup_size(self) -> usize {
         // Zero means four, for the oldest of boot loaders.
@@ -70,6 +90,11 @@ pub(super) fn version(image: &[u8]) -> Option<String> {
     (pointer != 0).then(|| release(image.get(at..header.setup_size())?)).flatten()
 }
 
+#[cfg(test)]
+pub(super) fn realmode_code() -> &'static [u8] {
+    &realmode::CODE
+}
+
 /// The bzImage of a kernel partition.
 pub(super) fn kernel(bytes: &[u8], partition: &KernelPartition) -> Result<BootKernel, KernelError> {
     let zero_page = part(bytes, "zero page", &partition.zero_page)?;
@@ -81,7 +106,10 @@ pub(super) fn kernel(bytes: &[u8], partition: &KernelPartition) -> Result<BootKe
     let size = copy.syssize as usize * 16;
     let room = partition.config.start.saturating_sub(partition.body.start).min(body.len());
     if size == 0 || size > room {
-        let what = format!("`syssize` is {:#x}, {size} bytes, and there are {room} up to the config page", copy.syssize);
+        let what = format!(
+            "`syssize` is {:#x}, {size} bytes, and there are {room} up to the config page",
+            copy.syssize
+        );
         return Err(damaged("zero page", offset, what));
     }
     let protected = &body[..size];
@@ -145,15 +173,23 @@ fn compare(
         );
         return bad(BEGIN, what);
     }
-    if header != copy {
-        let what = format!("it says {header:x?}, and its copy at byte {} says {copy:x?}", partition.zero_page.start);
-        return bad(BEGIN, what);
+    if let Some((field, name)) =
+        FIELDS.into_iter().find(|(field, _)| header.field(*field) != copy.field(*field))
+    {
+        let (here, there) = (header.field(field), copy.field(field));
+        let what = format!(
+            "`{name}` is {here:#x}, and {there:#x} in the copy at byte {} (zero page)",
+            partition.zero_page.start + field
+        );
+        return bad(field, what);
     }
     // The length of the header is that of the jump over it.
     let end = (0x202 + usize::from(setup[0x201])).min(setup.len()).min(zero_page.len());
     let differs = (BEGIN..end).find(|at| !is_of_boot_loader(*at) && setup[*at] != zero_page[*at]);
     Ok(differs.map(|field| {
-        format!("the setup header and its copy in the zero page differ at {field:#x}: the setup header was taken")
+        format!(
+            "the setup header and its copy in the zero page differ at {field:#x}: the setup header was taken"
+        )
     }))
 }
 
@@ -174,7 +210,10 @@ fn unknown(body: &[u8], partition: &KernelPartition) -> KernelError {
         "an Android boot image".to_owned()
     } else {
         let begin = &body[..body.len().min(8)];
-        format!("unknown (it begins with {begin:02x?}, and its zero page at byte {} has no setup header)", partition.zero_page.start)
+        format!(
+            "unknown (it begins with {begin:02x?}, and its zero page at byte {} has no setup header)",
+            partition.zero_page.start
+        )
     };
     KernelError::Unknown { offset: partition.body.start, what }
 }

@@ -81,9 +81,10 @@ pub(super) fn unpack(
     match compression {
         Compression::None if stored.len() > limit => Err(StreamError::TooLarge { limit }),
         Compression::None => Ok(Unpacked { bytes: stored.to_vec(), consumed: stored.len() }),
-        Compression::Gzip => expected
-            .and_then(|size| gzip_at_once(stored, size.min(limit)))
-            .map_or_else(|| pull.read(flate2::bufread::GzDecoder::new(stored), |from| from.get_ref().len()), Ok),
+        Compression::Gzip => expected.and_then(|size| gzip_at_once(stored, size.min(limit))).map_or_else(
+            || pull.read(flate2::bufread::GzDecoder::new(stored), |from| from.get_ref().len()),
+            Ok,
+        ),
         Compression::Xz | Compression::Lzma => {
             let stream = if compression == Compression::Xz {
                 liblzma::stream::Stream::new_stream_decoder(DICTIONARY_MAX, 0)
@@ -100,9 +101,7 @@ pub(super) fn unpack(
             decoder.window_log_max(WINDOW_LOG_MAX).map_err(|error| pull.damaged(0, &error))?;
             pull.read(decoder, |from| from.get_ref().len())
         }
-        Compression::Bzip2 => {
-            pull.read(bzip2::bufread::BzDecoder::new(stored), |from| from.get_ref().len())
-        }
+        Compression::Bzip2 => pull.read(bzip2::bufread::BzDecoder::new(stored), |from| from.get_ref().len()),
         Compression::Lz4Frame => {
             let decoder = lz4::Decoder::new(stored).map_err(|error| pull.damaged(0, &error))?;
             let mut decoder = FrameDecoder(decoder);
@@ -176,7 +175,8 @@ fn gzip_at_once(stored: &[u8], size: usize) -> Option<Unpacked> {
 /// Source: Linux, `lib/decompress_unlz4.c`.
 fn lz4_legacy(pull: &Pull<'_>) -> Result<Unpacked, StreamError> {
     let Pull { stored, limit, room } = *pull;
-    let damaged = |at, reason: &str| StreamError::Damaged { at, stored: stored.len(), reason: reason.to_owned() };
+    let damaged =
+        |at, reason: &str| StreamError::Damaged { at, stored: stored.len(), reason: reason.to_owned() };
     let mut bytes = Vec::with_capacity(room);
     let mut at = 0;
     while let Some(&word) = stored[at..].first_chunk::<4>() {
@@ -192,7 +192,10 @@ fn lz4_legacy(pull: &Pull<'_>) -> Result<Unpacked, StreamError> {
         }
         let length = length as usize;
         if length > LEGACY_STORED {
-            return Err(damaged(at - 4, &format!("a block of {length} bytes: at most {LEGACY_STORED} are possible")));
+            return Err(damaged(
+                at - 4,
+                &format!("a block of {length} bytes: at most {LEGACY_STORED} are possible"),
+            ));
         }
         let Some(block) = stored.get(at..at + length) else {
             return Err(StreamError::Truncated { stored: stored.len() });
@@ -260,7 +263,7 @@ pub enum StreamError {
         limit: usize,
     },
     /// No reader for it.
-    #[error("LZO is not supported: no kernel of ChromeOS uses it")]
+    #[error("LZO is known by its name only: there is no reader for it")]
     Lzo,
     /// It has no size word.
     #[error("its {stored} bytes are too few for a stream and the size of what it holds")]

@@ -85,7 +85,10 @@ impl<'a> Digests<'a> {
         if whole == digits || disk.as_ref() == Some(&digits) {
             return Ok(());
         }
-        let found = disk.map_or_else(|| format!("`{whole}`"), |disk| format!("the file has `{whole}`, the disk in it `{disk}`"));
+        let found = disk.map_or_else(
+            || format!("`{whole}`"),
+            |disk| format!("the file has `{whole}`, the disk in it `{disk}`"),
+        );
         Err(OpenError::Digest { path: path.to_owned(), wanted, found })
     }
 }

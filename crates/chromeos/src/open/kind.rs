@@ -58,10 +58,12 @@ fn markup(begin: &[u8]) -> Option<String> {
 /// Where the last partition ends, and its number, by the primary table if that is as it should be; whoever reads the
 /// disk reads the tables with care.
 fn end_of_last(parts: &Parts, begin: &[u8]) -> Result<Option<(u64, String)>, OpenError> {
-    let word = |at: usize| begin.get(at..).and_then(<[u8]>::first_chunk).map(|word| u64::from_le_bytes(*word));
+    let word =
+        |at: usize| begin.get(at..).and_then(<[u8]>::first_chunk).map(|word| u64::from_le_bytes(*word));
     let known = begin.get(512..520).is_some_and(|magic| magic == b"EFI PART" || magic == b"CHROMEOS");
     let counts = word(512 + 80).map(|word| (word as u32, (word >> 32) as u32));
-    let Some(table) = word(512 + 72).filter(|_| known && counts == Some((ENTRIES as u32, ENTRY as u32))) else {
+    let Some(table) = word(512 + 72).filter(|_| known && counts == Some((ENTRIES as u32, ENTRY as u32)))
+    else {
         return Ok(None);
     };
     let from = table.saturating_mul(512);

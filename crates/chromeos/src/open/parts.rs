@@ -9,7 +9,11 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::{OpenError, STRIDE, digests::{Digests, hex}, open_file};
+use super::{
+    OpenError, STRIDE,
+    digests::{Digests, hex},
+    open_file,
+};
 
 /// A manifest of the largest image has a few hundred names.
 const MANIFEST_MAX: u64 = 1 << 20;
@@ -59,10 +63,12 @@ impl Parts {
                 return Err(error.into());
             };
             let length = (buffer.len() - done).min((range.end - at) as usize);
-            file.file().read_exact_at(&mut buffer[done..done + length], at - range.start).map_err(|error| {
-                let path = file.path().display();
-                std::io::Error::new(error.kind(), format!("failed to read from file `{path}`: {error}"))
-            })?;
+            file.file().read_exact_at(&mut buffer[done..done + length], at - range.start).map_err(
+                |error| {
+                    let path = file.path().display();
+                    std::io::Error::new(error.kind(), format!("failed to read from file `{path}`: {error}"))
+                },
+            )?;
             done += length;
             index += 1;
         }
@@ -169,8 +175,8 @@ impl Chunks {
             return Err(fail(ManifestError::TooLarge { size, limit: MANIFEST_MAX }));
         }
         let text = fs_err::read(path)?;
-        let manifest: Manifest =
-            serde_json::from_slice(&text).map_err(|error| fail(ManifestError::Syntax { error: error.to_string() }))?;
+        let manifest: Manifest = serde_json::from_slice(&text)
+            .map_err(|error| fail(ManifestError::Syntax { error: error.to_string() }))?;
         let count = manifest.chunks.len();
         if count == 0 || count > CHUNKS_MAX {
             return Err(fail(ManifestError::Count { count, limit: CHUNKS_MAX }));

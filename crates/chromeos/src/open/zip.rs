@@ -131,7 +131,9 @@ impl Zip {
             return Err(zip_error(parts, ZipError::Truncated { size }));
         };
         let (count, length, offset) = directory(parts, &tail[at..], from + at as u64)?;
-        let bad = |what: String| zip_error(parts, ZipError::damaged("end of the central directory", from + at as u64, what));
+        let bad = |what: String| {
+            zip_error(parts, ZipError::damaged("end of the central directory", from + at as u64, what))
+        };
         if length > DIRECTORY_MAX || count > ENTRIES_MAX {
             return Err(bad(format!(
                 "{count} files in a directory of {length} bytes: {ENTRIES_MAX} and {DIRECTORY_MAX} are the limits"
@@ -154,7 +156,8 @@ impl Zip {
         let entry = match (files.as_slice(), disks.as_slice()) {
             ([only], _) | (_, [only]) => *only,
             _ => {
-                let names = files.iter().take(NAMES_SHOWN).map(|entry| format!("`{}`", entry.shown())).collect();
+                let names =
+                    files.iter().take(NAMES_SHOWN).map(|entry| format!("`{}`", entry.shown())).collect();
                 return Err(fail(ZipError::NoDisk { names, count: files.len() }));
             }
         };
@@ -172,7 +175,8 @@ fn directory(parts: &Parts, end: &[u8], at: u64) -> Result<(u64, u64, u64), Open
     if plain.0 != 0xffff && plain.1 != 0xffff_ffff && plain.2 != 0xffff_ffff {
         return Ok(plain);
     }
-    let bad = |what: &str| zip_error(parts, ZipError::damaged("zip64 end of the central directory", at, what));
+    let bad =
+        |what: &str| zip_error(parts, ZipError::damaged("zip64 end of the central directory", at, what));
     let mut locator = [0; LOCATOR as usize];
     let Some(from) = at.checked_sub(LOCATOR) else { return Ok(plain) };
     parts.read_at(from, &mut locator)?;
@@ -198,7 +202,10 @@ fn entries(bytes: &[u8], base: u64, count: u64) -> Result<Vec<Entry>, ZipError> 
     let mut at = 0;
     for _ in 0..count {
         let bad = |what: &str| ZipError::damaged("central directory", base + at as u64, what);
-        let rest = bytes.get(at..).filter(|rest| rest.len() >= CENTRAL).ok_or_else(|| bad("it ends inside of a header"))?;
+        let rest = bytes
+            .get(at..)
+            .filter(|rest| rest.len() >= CENTRAL)
+            .ok_or_else(|| bad("it ends inside of a header"))?;
         if !rest.starts_with(b"PK\x01\x02") {
             return Err(bad("a header has no magic number"));
         }
@@ -301,7 +308,9 @@ pub enum ZipError {
         name: String,
     },
     /// Another compression.
-    #[error("`{name}` in the zip archive is compressed by method {method}: 0 (stored) and 8 (deflate) are supported")]
+    #[error(
+        "`{name}` in the zip archive is compressed by method {method}: 0 (stored) and 8 (deflate) are supported"
+    )]
     Method {
         /// Which one.
         name: String,
