@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::{Done, docs, packages::UsedBy, setup::have, sh::cargo};
+use crate::{Done, docs, fixtures, packages::UsedBy, setup::have, sh::cargo};
 
 /// Run all tests
 #[derive(Debug, Args)]
@@ -19,7 +19,11 @@ impl Test {
     pub(crate) fn run(self) -> Done {
         let (setup, args): (Vec<String>, Vec<String>) =
             self.args.into_iter().partition(|arg| arg == "--setup");
-        have(UsedBy::Tests, self.setup || !setup.is_empty())?;
+        let setup = self.setup || !setup.is_empty();
+        have(UsedBy::Tests, setup)?;
+        if setup {
+            fixtures::make()?;
+        }
         if args.is_empty() {
             cargo(["test", "--workspace", "--doc"]).run()?;
         }

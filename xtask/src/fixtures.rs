@@ -1,0 +1,52 @@
+//! Fixtures that are made and not kept: too big for the repository, and the same for everyone who makes them.
+//!
+//! They are made in stages, each in a directory of a cache outside the clone, under the digest of its recipe; a link
+//! in `target/fixtures` leads from the clone to the one that its recipe means. `fixtures/shim/README.md` has the rest.
+
+mod cache;
+mod disk;
+mod ext2;
+mod facts;
+mod initramfs;
+mod kernel;
+mod recipe;
+mod roots;
+mod shim;
+mod variants;
+mod vboot;
+
+use bootway_plan::{Class, Failure};
+use clap::{Args, Subcommand};
+
+use crate::Done;
+
+/// Make fixtures that are too big to be kept
+#[derive(Debug, Args)]
+pub(crate) struct Fixtures {
+    #[command(subcommand)]
+    fixture: Fixture,
+}
+
+#[derive(Debug, Subcommand)]
+enum Fixture {
+    /// An RMA shim of genuine format that boots, and a recovery image
+    Shim(shim::Shim),
+}
+
+impl Fixtures {
+    pub(crate) fn run(&self) -> Done {
+        match &self.fixture {
+            Fixture::Shim(shim) => shim.run(),
+        }
+    }
+}
+
+/// Makes the fixtures that tests use, where they are not there yet.
+pub(crate) fn make() -> Done {
+    shim::Shim::default().run()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` gives")]
+fn io(error: std::io::Error) -> Failure {
+    Failure::new(Class::Environment, error.to_string())
+}
