@@ -160,7 +160,11 @@ impl ExtReader {
             return Err(ExtError::TooBig { path: path.to_string(), size: inode.size, limit });
         }
         let mut pass = Pass::new(&self.window, &self.sup, &cancel);
-        if inode.is(INLINE) { walk::inline(&pass, &inode) } else { xattr::content(&mut pass, &inode, limit) }
+        if inode.is(INLINE) {
+            walk::inline(&pass, &inode, limit)
+        } else {
+            xattr::content(&mut pass, &inode, limit)
+        }
     }
 
     /// The inode at `path` with all links followed, and that of the directory it is in.

@@ -43,12 +43,7 @@ impl Place {
 }
 
 /// The files of the file system that `wanted` means in the image at `path`.
-pub(super) fn load(
-    cx: &Cx<'_>,
-    source: &Source,
-    path: &Utf8Path,
-    wanted: &str,
-) -> Result<Tree, TreeError> {
+pub(super) fn load(cx: &Cx<'_>, source: &Source, path: &Utf8Path, wanted: &str) -> Result<Tree, TreeError> {
     let file = Backing::open(path)?;
     let places = places(&file)?;
     let place = choose(&places, wanted).ok_or_else(|| TreeError::NoPartition {
@@ -151,9 +146,16 @@ fn said(places: &[Place]) -> String {
         format!("{} of {} with {fs}", place.name, Bytes::new(place.size).human())
     };
     match places {
-        [whole] if whole.fs.is_none() => "it has no partition table, and is no file system that is known".to_owned(),
+        [whole] if whole.fs.is_none() => {
+            "it has no partition table, and is no file system that is known".to_owned()
+        }
         [whole] => format!("it has no partition table, and is {}", said(whole)),
-        [_, partitions @ ..] => format!("it has {}", partitions.iter().map(said).collect::<Vec<_>>().join(", ")),
+        [_, partitions @ ..] => {
+            format!("it has {}", partitions.iter().map(said).collect::<Vec<_>>().join(", "))
+        }
         [] => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,3 +158,6 @@ impl Read for SliceReader<'_> {
         Ok(filled)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,7 +78,7 @@ pub enum ExtError {
         features: Vec<String>,
     },
     /// A field has a value that it cannot have.
-    #[error("{structure} at byte {offset}: `{field}` is {value}: {wanted}")]
+    #[error("{structure} at byte {offset}: `{field}` is {value}, and must be {wanted}")]
     Field {
         /// What it is in.
         structure: Structure,

@@ -127,7 +127,7 @@ impl Inode {
         }
         let flags = le32(raw, 32);
         if flags & COMPRESSED != 0 {
-            return Err(wrong(32, "i_flags", flags.into(), "no compressed blocks"));
+            return Err(wrong(32, "i_flags", flags.into(), "without that of compressed blocks"));
         }
         let is = |kind| Type::of(mode) == Some(kind);
         let high = is(Type::File) || is(Type::Directory) && sup.features.has(features::LARGEDIR);

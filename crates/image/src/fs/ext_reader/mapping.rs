@@ -240,7 +240,7 @@ fn leaf(
     }
     let physical = u64::from(le32(entry, 8)) | u64::from(le16(entry, 6)) << 32;
     if !pass.has(physical, count) {
-        let wanted = format!("{count} blocks before block {}", pass.sup.blocks);
+        let wanted = format!("the first of {count} blocks before block {}", pass.sup.blocks);
         return Err(wrong(6, "ee_start", physical, wanted));
     }
     found.end = logical + count;

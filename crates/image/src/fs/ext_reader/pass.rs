@@ -142,7 +142,7 @@ impl<'a> Pass<'a> {
             offset: self.window.absolute(at + 8),
             field: "bg_inode_table",
             value: table,
-            wanted: format!("{blocks} blocks before block {}", sup.blocks),
+            wanted: format!("the first of {blocks} blocks before block {}", sup.blocks),
         })
     }
 

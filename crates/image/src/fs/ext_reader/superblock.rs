@@ -158,7 +158,7 @@ fn parse(window: &Window, raw: &[u8; SIZE], features: Features) -> Result<Super,
         32,
         "s_blocks_per_group",
         blocks_per_group,
-        "fewer than 2^32 groups",
+        "enough for fewer than 2^32 groups",
     )?;
     let inodes_per_group = le32(raw, 40);
     let fits = (1..=bits).contains(&inodes_per_group.into());

@@ -243,22 +243,26 @@ impl Walk<'_> {
 
     /// Where the content of a regular file is.
     fn content(&mut self, inode: &Inode) -> Result<Content, ExtError> {
-        if inode.is(INLINE) {
-            return Ok(Content::Bytes(Arc::from(inline(&self.pass, inode)?)));
-        }
-        let runs = mapping::runs(&mut self.pass, inode)?;
-        let block = self.pass.sup.block_size;
-        let slice = |run: &mapping::Run| {
-            let at = run.logical * block;
-            let len = (run.count * block).min(inode.size - at);
-            Slice { at, offset: self.pass.window.absolute(run.physical * block), len }
+        let slices = if inode.is(INLINE) {
+            let pieces = inline_pieces(&self.pass, inode)?;
+            let slice = |(at, offset, len): (u64, u64, u64)| Slice {
+                at,
+                offset: self.pass.window.absolute(offset),
+                len,
+            };
+            pieces.into_iter().map(slice).collect()
+        } else {
+            let runs = mapping::runs(&mut self.pass, inode)?;
+            let block = self.pass.sup.block_size;
+            let slice = |run: &mapping::Run| {
+                let at = run.logical * block;
+                let len = (run.count * block).min(inode.size - at);
+                Slice { at, offset: self.pass.window.absolute(run.physical * block), len }
+            };
+            runs.iter().map(slice).collect()
         };
         let file: &Arc<Backing> = self.pass.window.file();
-        Ok(Content::Slices {
-            file: Arc::clone(file),
-            slices: runs.iter().map(slice).collect(),
-            size: inode.size,
-        })
+        Ok(Content::Slices { file: Arc::clone(file), slices, size: inode.size })
     }
 
     /// Of several names of a file, the first has it.
@@ -298,7 +302,7 @@ pub(super) fn target(pass: &mut Pass<'_>, inode: &Inode) -> Result<Vec<u8>, ExtE
         return Err(wrong(pass, format!("1 to {most} bytes for a symbolic link")));
     }
     let target = if inode.is(INLINE) {
-        inline(pass, inode)?
+        inline(pass, inode, most)?
     } else if inode.is_fast_symlink(pass.sup) {
         inode.block[..size as usize].to_vec()
     } else {
@@ -314,21 +318,29 @@ pub(super) fn target(pass: &mut Pass<'_>, inode: &Inode) -> Result<Vec<u8>, ExtE
     Ok(target)
 }
 
-/// The content of a file that is in its inode: 60 bytes where the places of blocks would be, and an attribute.
-pub(super) fn inline(pass: &Pass<'_>, inode: &Inode) -> Result<Vec<u8>, ExtError> {
-    let mut bytes = inode.block.to_vec();
-    if let Some((rest, _)) = xattr::inline_rest(pass, inode)? {
-        bytes.extend(rest);
+/// Where in the file system the content of a file is that is in its inode: in 60 bytes where the places of blocks would
+/// be, and in an attribute. Place in the file, place in the file system, and length of each piece.
+///
+/// `mke2fs` 1.47 makes such files of big ones that are all hole: what is missing are zeros.
+fn inline_pieces(pass: &Pass<'_>, inode: &Inode) -> Result<Vec<(u64, u64, u64)>, ExtError> {
+    let first = inode.block.len() as u64;
+    let mut pieces = vec![(0, inode.at + 40, first.min(inode.size))];
+    if let Some((rest, at)) = xattr::inline_rest(pass, inode)?
+        && inode.size > first
+    {
+        pieces.push((first, at, (rest.len() as u64).min(inode.size - first)));
     }
-    if inode.size > bytes.len() as u64 {
-        return Err(ExtError::Field {
-            structure: Structure::Inode(inode.number),
-            offset: pass.window.absolute(inode.at + 4),
-            field: "i_size",
-            value: inode.size,
-            wanted: format!("at most the {} bytes in the inode", bytes.len()),
-        });
+    pieces.retain(|(_, _, len)| *len > 0);
+    Ok(pieces)
+}
+
+/// The content of a file that is in its inode, which has `limit` bytes at most.
+pub(super) fn inline(pass: &Pass<'_>, inode: &Inode, limit: u64) -> Result<Vec<u8>, ExtError> {
+    let mut bytes = vec![0; inode.size.min(limit) as usize];
+    for (at, offset, len) in inline_pieces(pass, inode)? {
+        let Some(part) = bytes.get_mut(at as usize..) else { break };
+        let len = part.len().min(len as usize);
+        pass.window.read(offset, &mut part[..len], Structure::Content(inode.number))?;
     }
-    bytes.truncate(inode.size as usize);
     Ok(bytes)
 }

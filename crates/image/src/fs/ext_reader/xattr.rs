@@ -216,7 +216,6 @@ fn collect(
             problem,
         };
         let prefix = match entry.kind {
-            0 => "",
             1 => "user.",
             2 => "system.posix_acl_access",
             3 => "system.posix_acl_default",
@@ -226,7 +225,8 @@ fn collect(
             7 if entry.name == b"data" => continue,
             7 => "system.",
             8 => "system.richacl",
-            9 => continue,
+            // Nobody is shown attributes without a class.
+            0 | 9 => continue,
             other => return Err(damaged(pass, format!("`e_name_index` is {other}, and none that is known"))),
         };
         let Ok(name) = std::str::from_utf8(entry.name) else {
@@ -234,6 +234,9 @@ fn collect(
             left.push(format!("the attribute `{prefix}{name}`: its name is not UTF-8"));
             continue;
         };
+        if name.is_empty() == prefix.ends_with('.') {
+            return Err(damaged(pass, format!("`{prefix}{name}` is no name of an attribute")));
+        }
         let name = format!("{prefix}{name}");
         let value = match entry.inode {
             0 => entry.value.to_vec(),
