@@ -54,7 +54,7 @@ pub fn open(
         let to = cx.scratch.join(name);
         let mut sparse = Sparse::create(&to, entry.size)?;
         inflate::extract(&parts, entry, &mut sparse, &mut digests)?;
-        sparse.finish()?;
+        sparse.finish();
         digests.check(path)?;
         cx.note(format!("{path}: `{}` of the zip archive, {} bytes", entry.shown(), entry.size));
         return Ok(to);
@@ -76,7 +76,7 @@ pub fn open(
         digests.whole(bytes)?;
         sparse.write(bytes)
     })?;
-    sparse.finish()?;
+    sparse.finish();
     digests.check(path)?;
     Ok(to)
 }

@@ -93,11 +93,9 @@ impl<'a> Region<'a> {
         let first = self.address.wrapping_neg() % self.word;
         for (index, word) in self.bytes.get(first..).unwrap_or_default().chunks_exact(self.word).enumerate() {
             let end = first + index * self.word;
-            let length = match *word {
-                [a, b, c, d] => u64::from(u32::from_le_bytes([a, b, c, d])),
-                [a, b, c, d, e, f, g, h] => u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-                _ => unreachable!("chunks of four or eight"),
-            };
+            let wide = word.first_chunk().map(|word| u64::from_le_bytes(*word));
+            let narrow = || word.first_chunk().map(|word| u64::from(u32::from_le_bytes(*word)));
+            let length = wide.or_else(narrow).unwrap_or_default();
             if length == 0 || length > end as u64 {
                 continue;
             }

@@ -40,18 +40,33 @@ pub fn compress(compression: Compression, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// What a program makes of `input`.
+///
+/// # Panics
+///
+/// If it is not there, or fails.
 pub fn filter(program: &str, args: &[&str], package: &str, input: &[u8]) -> Vec<u8> {
+    filter_in(".", program, args, package, input)
+}
+
+/// The same in a directory.
+///
+/// # Panics
+///
+/// If it is not there, or fails.
+#[expect(clippy::disallowed_methods, reason = "tests ask other programs, and feed them")]
+pub fn filter_in(dir: &str, program: &str, args: &[&str], package: &str, input: &[u8]) -> Vec<u8> {
     let mut child = Command::new(program)
         .args(args)
+        .current_dir(dir)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap_or_else(|error| panic!("`{program}` does not start: {error}; apt install {package}"));
-    let mut stdin = child.stdin.take().unwrap();
+    let mut stdin = child.stdin.take().expect("it is piped");
     let output = std::thread::scope(|scope| {
         scope.spawn(move || stdin.write_all(input));
-        child.wait_with_output().unwrap()
+        child.wait_with_output().expect("it was started")
     });
     assert!(output.status.success(), "`{program} {args:?}` fails");
     output.stdout
@@ -96,7 +111,7 @@ pub fn vmlinux(initramfs: &[u8], wide: bool) -> Vec<u8> {
     out[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', if wide { 2 } else { 1 }, 1]);
     // Text, with what could be taken for streams: the constants of the decompressors.
     out.extend(b"Linux version 6.1.0-test (someone@somewhere) #1 SMP\n\0");
-    out.extend(b"\x02\x21\x4c\x18....\xfd7zXZ\0..\x1f\x8b\x08\0070701\x28\xb5\x2f\xfdBZh\x5d\0\0");
+    out.extend(b"\x02\x21\x4c\x18....\xfd7zXZ\0..\x1f\x8b\x08\x00070701\x28\xb5\x2f\xfdBZh\x5d\0\0");
     out.resize(0x2000, 0x90);
     let begin = out.len();
     out.extend((0..64_u32).flat_map(|n| (n * 8).to_le_bytes()));
@@ -127,7 +142,9 @@ pub fn vmlinux(initramfs: &[u8], wide: bool) -> Vec<u8> {
         let at = out.len();
         out.extend(u32::to_le_bytes(name));
         out.extend(u32::to_le_bytes(kind));
-        [0, address, offset, size].into_iter().for_each(|value| put(&mut out, value));
+        for value in [0, address, offset, size] {
+            put(&mut out, value);
+        }
         out.resize(at + entry, 0);
     }
     let (shoff, tail) = if wide { (0x28, 0x3a) } else { (0x20, 0x2e) };

@@ -203,10 +203,11 @@ fn lz4_legacy(pull: &Pull<'_>) -> Result<Unpacked, StreamError> {
         let old = bytes.len();
         bytes.resize(old + LEGACY_BLOCK.min(limit + 1 - old), 0);
         let into = &mut bytes[old..];
-        let size = i32::try_from(into.len()).expect("8 MiB at most");
+        let room = into.len();
+        let size = i32::try_from(room).expect("8 MiB at most");
         let written = lz4::block::decompress_to_buffer(block, Some(size), into);
         let Ok(written) = written else {
-            return Err(if size as usize == LEGACY_BLOCK {
+            return Err(if room == LEGACY_BLOCK {
                 damaged(at, "the block cannot be unpacked")
             } else {
                 StreamError::TooLarge { limit }

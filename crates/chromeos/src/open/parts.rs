@@ -136,7 +136,7 @@ pub(super) struct Chunks {
     path: Utf8PathBuf,
     dir: Utf8PathBuf,
     size: u64,
-    chunks: Vec<Chunk>,
+    list: Vec<Chunk>,
     hash: Option<String>,
 }
 
@@ -198,7 +198,7 @@ impl Chunks {
             path: path.to_owned(),
             dir: dir.to_owned(),
             size: manifest.size,
-            chunks: chunks.collect::<Result<_, _>>()?,
+            list: chunks.collect::<Result<_, _>>()?,
             hash: manifest.hash,
         })
     }
@@ -213,7 +213,7 @@ impl Chunks {
         let fail = |error| OpenError::Manifest { path: self.path.clone(), error };
         let mut files: Vec<(Range<u64>, File)> = Vec::new();
         let mut missing = Vec::new();
-        for chunk in &self.chunks {
+        for chunk in &self.list {
             match open_file(&self.dir.join(&chunk.name)) {
                 Ok((file, size)) => {
                     let begin = files.last().map_or(0, |(range, _)| range.end);
@@ -228,12 +228,12 @@ impl Chunks {
         if !missing.is_empty() {
             let count = missing.len();
             missing.truncate(5);
-            return Err(fail(ManifestError::Missing { names: missing, count, of: self.chunks.len() }));
+            return Err(fail(ManifestError::Missing { names: missing, count, of: self.list.len() }));
         }
         let sizes: Vec<u64> = files.iter().map(|(range, _)| range.end - range.start).collect();
         self.check_sizes(&sizes).map_err(fail)?;
         let parts = Parts { files };
-        for (chunk, (range, _)) in self.chunks.iter().zip(&parts.files) {
+        for (chunk, (range, _)) in self.list.iter().zip(&parts.files) {
             let Some(wanted) = &chunk.sha256 else { continue };
             let mut hash = Sha256::new();
             parts.stream(range.clone(), digests, |_, digests, bytes| {
@@ -246,7 +246,7 @@ impl Chunks {
                 return Err(fail(ManifestError::Digest { name, wanted, found }));
             }
         }
-        cx.note(format!("{}: {} chunks, {} bytes", self.path, self.chunks.len(), self.size));
+        cx.note(format!("{}: {} chunks, {} bytes", self.path, self.list.len(), self.size));
         Ok(parts)
     }
 
@@ -254,14 +254,14 @@ impl Chunks {
     fn check_sizes(&self, sizes: &[u64]) -> Result<(), ManifestError> {
         let usual = sizes.iter().copied().max().unwrap_or_default();
         let last = sizes.len() - 1;
-        for (index, (chunk, &found)) in self.chunks.iter().zip(sizes).enumerate() {
+        for (index, (chunk, &found)) in self.list.iter().zip(sizes).enumerate() {
             let before = usual.saturating_mul(last as u64);
             let expected = match chunk.size {
                 Some(size) => size,
                 None if index < last => usual,
                 None => self.size.saturating_sub(before),
             };
-            let sized = chunk.size.is_some() || self.chunks.iter().all(|chunk| chunk.size.is_none());
+            let sized = chunk.size.is_some() || self.list.iter().all(|chunk| chunk.size.is_none());
             if sized && found != expected {
                 return Err(ManifestError::Size { name: chunk.name.clone(), found, expected });
             }

@@ -1,5 +1,6 @@
 //! What the linker wrote, what it might have written, and what somebody else did.
 
+use bootway_plan::Explain;
 use insta::assert_snapshot;
 
 use super::*;
@@ -47,7 +48,7 @@ fn a_flip_in_the_stream_names_layer_offset_and_compression() {
                 }
                 // No checksum: the flip is in a file's data.
                 Ok(found) => {
-                    assert_eq!((compression, found.cpio.len()), (Compression::Lz4Legacy, cpio.len()))
+                    assert_eq!((compression, found.cpio.len()), (Compression::Lz4Legacy, cpio.len()));
                 }
             }
         }
@@ -100,7 +101,6 @@ fn the_archive_that_every_kernel_has_is_no_shim() {
     let error = found(&compress(Compression::Gzip, &cpio)).unwrap_err();
     assert_eq!(error, KernelError::NoInit { files: 3, size: cpio.len() });
     assert_snapshot!(error, @"not a shim: the initramfs of this kernel has 3 files in 512 bytes and no `/init`: it is the default archive of a kernel without one");
-    use bootway_plan::Explain;
     assert_snapshot!(error.hint().unwrap(), @"RMA shims have their initramfs in the kernel; a recovery image or an installed system is no shim");
 }
 
@@ -160,7 +160,7 @@ fn every_byte_of_the_elf_header_and_its_sections_may_be_damaged() {
             match initramfs(&kernel, Arch::X8664) {
                 // Found in the whole file, if its section is not.
                 Ok(found) => {
-                    assert_eq!((found.offset, found.cpio == good.cpio), (good.offset, true), "{at:#x}")
+                    assert_eq!((found.offset, found.cpio == good.cpio), (good.offset, true), "{at:#x}");
                 }
                 Err(KernelError::NoInitramfs { .. }) => {}
                 Err(error) => assert!(error.to_string().starts_with("ELF "), "{at:#x}: {error}"),
