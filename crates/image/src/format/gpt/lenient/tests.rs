@@ -105,7 +105,9 @@ fn attributes_are_those_that_cgpt_sets() {
 fn either_copy_is_enough_and_the_other_is_said_to_be_damaged() {
     let with = |changes: &[usize]| {
         let mut disk = disk();
-        changes.iter().for_each(|at| disk[*at] ^= 1);
+        for at in changes {
+            disk[*at] ^= 1;
+        }
         told(&disk)
     };
     insta::assert_snapshot!(
@@ -247,7 +249,7 @@ fn cgpt_finds_the_same_headers_sound() {
                     }
                     // The firmware goes on with the other copy where entries cannot be read; the tool does not.
                     None => {
-                        assert!(field == 72 || ours == (false, false), "byte {field}: {change:?}, {ours:?}")
+                        assert!(field == 72 || ours == (false, false), "byte {field}: {change:?}, {ours:?}");
                     }
                 }
             }
