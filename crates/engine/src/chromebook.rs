@@ -23,7 +23,7 @@ pub(crate) fn look(image: &Utf8Path) -> Looked {
         Err(error) => {
             let checks = match &error {
                 FirmwareError::NoKernel { findings, .. } => told(findings),
-                _ => Vec::new(),
+                FirmwareError::Read(_) => Vec::new(),
             };
             nothing(checks, failure(&error))
         }

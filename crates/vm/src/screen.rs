@@ -54,15 +54,10 @@ impl Screen {
         new
     }
 
-    /// Whether `text` is on it; what goes on in the next row because this one is full is one text.
+    /// Whether `text` is on it, with spaces behind the end of each row; what goes on in the next row because this one
+    /// is full is one text.
     pub(crate) fn shows(&self, text: &str) -> bool {
-        let mut all = String::new();
-        for row in &self.rows {
-            all.push_str(row);
-            if row.chars().count() < COLUMNS {
-                all.push('\n');
-            }
-        }
+        let all: String = self.rows.iter().map(|row| format!("{row:COLUMNS$}")).collect();
         all.contains(text)
     }
 
@@ -172,7 +167,7 @@ mod tests {
         let mut screen = Screen::default();
         let long = format!("{}wanted", "x".repeat(77));
         shown(&mut screen, &cells(&[&long[..80], &long[80..], "next"]));
-        assert!(screen.shows("xwanted") && screen.shows("next"));
+        assert!(screen.shows("xwanted") && screen.shows("next "));
         assert!(!screen.shows("wantednext"));
     }
 
