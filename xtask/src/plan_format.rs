@@ -51,6 +51,9 @@ edits = [
 
 A condition that is needed in many places gets a name: `[vars.inject]` with `when = { var = "drivers", in = ["inject",
 "both"] }` is `true` or `false`, and `"${inject}"` may stand where a truth value is wanted.
+
+`${epoch}` is the plan's time in seconds, `${epoch-date}` the same as `2025-01-01T00:00:00Z`. The value of a variable of
+type `path` needs no `./` before it.
 "#;
 
 struct Format<'a> {

@@ -8,6 +8,7 @@ mod kill;
 mod project;
 mod rootfs;
 mod same_bytes;
+mod shimboot;
 mod squashfs;
 mod squashfs_kill;
 mod write;
