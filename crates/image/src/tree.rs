@@ -233,14 +233,12 @@ pub enum TreeError {
         name: Source,
     },
     /// An image has no such partition, or it holds no tree.
-    #[error("`{name}` has no ext2, ext3 or ext4 for `partition = \"{wanted}\"`: {has}")]
+    #[error("`{name}` has no ext2, ext3 or ext4 for {wanted}")]
     NoPartition {
         /// As the plan names it.
         name: Source,
-        /// As the plan has it.
-        wanted: String,
-        /// What there is instead.
-        has: String,
+        /// The partition that the plan has, and what there is instead.
+        wanted: Box<str>,
     },
     /// The file system of an image cannot be read.
     #[error("the file system at byte {offset} of `{name}` cannot be read")]

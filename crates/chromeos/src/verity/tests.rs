@@ -112,9 +112,13 @@ fn the_first_bad_block_is_named() {
         file.write_all_at(&[byte[0] ^ 1], at).unwrap();
     };
     let said = |at: &[u64]| {
-        at.iter().for_each(|at| flip(*at));
+        for at in at {
+            flip(*at);
+        }
         let error = verified(&file, 300, 4096, format, &root).unwrap_err().to_string();
-        at.iter().for_each(|at| flip(*at));
+        for at in at {
+            flip(*at);
+        }
         error.split(", has the digest").next().unwrap().to_owned()
     };
     let tree = 4096 + 300 * BLOCK;

@@ -26,7 +26,9 @@ pub(crate) fn partitions(record: &[u8]) -> Vec<(u32, u64, u64)> {
     let number = |at: usize| u64::from(u32::from_le_bytes(std::array::from_fn(|n| record[at + n])));
     let entries = (0..4).map(|n| (n as u32 + 1, 446 + 16 * n));
     entries
-        .filter(|(_, at)| !matches!(record[at + 4], 0 | 0x05 | 0x0F | 0x85) && record[*at] & 0x7f == 0)
+        .filter(|(_, at)| {
+            !matches!(record[at + 4], 0 | 0x05 | 0x0F | 0x85) && matches!(record[*at], 0 | 0x80)
+        })
         .map(|(n, at)| (n, number(at + 8), number(at + 12)))
         .filter(|(_, first, count)| *first > 0 && *count > 0)
         .collect()

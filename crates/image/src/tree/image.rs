@@ -48,8 +48,7 @@ pub(super) fn load(cx: &Cx<'_>, source: &Source, path: &Utf8Path, wanted: &str) 
     let places = places(&file)?;
     let place = choose(&places, wanted).ok_or_else(|| TreeError::NoPartition {
         name: source.clone(),
-        wanted: wanted.to_owned(),
-        has: said(&places),
+        wanted: format!("`partition = \"{wanted}\"`: {}", said(&places)).into(),
     })?;
     let failed = |error| match error {
         crate::ExtError::Cancelled => TreeError::Cancelled,

@@ -98,13 +98,12 @@ impl<'a> Pass<'a> {
     pub(super) fn inode(&mut self, number: u32) -> Result<Inode, ExtError> {
         let index = number - 1;
         let group = index / self.sup.inodes_per_group;
-        let table = match self.tables.get(&group) {
-            Some(table) => *table,
-            None => {
-                let table = self.table(group)?;
-                self.tables.insert(group, table);
-                table
-            }
+        let table = if let Some(table) = self.tables.get(&group) {
+            *table
+        } else {
+            let table = self.table(group)?;
+            self.tables.insert(group, table);
+            table
         };
         let size = self.sup.inode_size;
         let at = table + u64::from(index % self.sup.inodes_per_group) * size;

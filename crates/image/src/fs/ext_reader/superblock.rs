@@ -154,7 +154,7 @@ fn parse(window: &Window, raw: &[u8; SIZE], features: Features) -> Result<Super,
     check(fits, 32, "s_blocks_per_group", blocks_per_group, &format!("8 to {bits}"))?;
     let groups = (blocks - first_block).div_ceil(blocks_per_group);
     check(
-        groups <= u64::from(u32::MAX),
+        u32::try_from(groups).is_ok(),
         32,
         "s_blocks_per_group",
         blocks_per_group,

@@ -136,7 +136,7 @@ fn assert_same(expected: &Tree, found: &Tree, of: &str) {
         }
         match (&node.kind, &other.kind) {
             (NodeKind::File(one), NodeKind::File(other)) => {
-                assert_content(one, other, &format!("{of}: {path}"))
+                assert_content(one, other, &format!("{of}: {path}"));
             }
             (one, other) => assert_eq!(one, other, "{of}: {path}"),
         }

@@ -109,7 +109,7 @@ fn a_disk_with_its_first_partition_table_gone_is_still_read() {
     let mut sandbox = Sandbox::new(&runner);
     let disk = disk(&sandbox);
     let file = fs_err::OpenOptions::new().write(true).open(&disk).unwrap();
-    file.file().write_all_at(&[0; 34 * 512], 0).unwrap();
+    file.file().write_all_at(&vec![0; 34 * 512], 0).unwrap();
     assert_eq!(compose(&mut sandbox, &disk, "largest").unwrap(), "nixos");
 }
 
