@@ -337,4 +337,6 @@ pub fn verify(path: &Utf8Path) -> Result<(), HarvestError> {
 }
 
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod tests;

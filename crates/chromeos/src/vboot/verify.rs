@@ -38,7 +38,8 @@ pub(super) fn padding(hash: HashKind) -> Pkcs1v15Sign {
 }
 
 impl KernelPartition {
-    /// Whether preamble and body are signed with the key in the keyblock, as the firmware checks it.
+    /// Whether preamble and body are signed with the key in the keyblock, as the firmware checks it, and the keyblock has
+    /// the hash that it says, if it says one.
     ///
     /// Who has signed the keyblock is another question: [`Keyblock::verify`](super::Keyblock::verify).
     ///
@@ -47,7 +48,12 @@ impl KernelPartition {
     /// If one of them is not; the error says which.
     pub fn verify(&self, bytes: &[u8]) -> Result<(), VerifyError> {
         let key = &self.keyblock.data_key;
-        let named = |what| move |source: VerifyError| VerifyError::In { what, source: Box::new(source) };
+        let named = |what| move |source: VerifyError| VerifyError::In { what, reason: Box::new(source) };
+        match self.keyblock.verify_hash() {
+            // Without a hash only the firmware, which has the key, can tell.
+            Ok(()) | Err(VerifyError::Unsigned) => {}
+            Err(error) => return Err(named("keyblock")(error)),
+        }
         self.preamble.verify(key).map_err(named("preamble"))?;
         let body = bytes.get(self.body.clone()).unwrap_or_default();
         self.preamble.verify_body(key, body).map_err(named("body"))
@@ -86,11 +92,11 @@ pub enum VerifyError {
         reason: String,
     },
     /// One part of a kernel partition.
-    #[error("the {what} of the kernel partition: {source}")]
+    #[error("the {what} of the kernel partition: {reason}")]
     In {
         /// Which.
         what: &'static str,
         /// What of it.
-        source: Box<VerifyError>,
+        reason: Box<VerifyError>,
     },
 }
