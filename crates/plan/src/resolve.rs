@@ -180,7 +180,7 @@ fn check_fs(step: &StepSpec, partition: &Partition, problems: &mut Collector<'_>
         let span = step.place_of(fs_label);
         match partition.fs {
             None => {
-                problems.add(&span, format!("partition `{label}` has an `fs-label` and no `fs`: add one"))
+                problems.add(&span, format!("partition `{label}` has an `fs-label` and no `fs`: add one"));
             }
             Some(fs) if bytes > most => problems.add(
                 &span,

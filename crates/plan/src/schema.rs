@@ -91,7 +91,9 @@ fn each_element(
 ) {
     match schema {
         Value::Array(all) => {
-            all.iter().for_each(|it| each_element(it, element, definitions, seen, elements));
+            for it in all {
+                each_element(it, element, definitions, seen, elements);
+            }
         }
         Value::Object(table) => {
             if let Some(name) = schema["$ref"].as_str().and_then(|it| it.rsplit('/').next()) {

@@ -89,7 +89,9 @@ pub(crate) fn prune(node: &mut Node, values: &BTreeMap<String, String>, problems
         Value::Table(entries) => entries.iter_mut().for_each(|(_, node)| prune(node, values, problems)),
         Value::Array(elements) => {
             elements.retain_mut(|element| stays(element, values, problems));
-            elements.iter_mut().for_each(|node| prune(node, values, problems));
+            for node in elements {
+                prune(node, values, problems);
+            }
         }
         _ => (),
     }
