@@ -38,7 +38,7 @@ const PARSERS: [Parser; 9] = [
     parser("fit", CHROMEOS, 16 << 10),
     parser("zip", CHROMEOS, 16 << 10),
     parser("gpt", CHROMEOS, 40 << 10),
-    parser("ext", CHROMEOS, 64 << 10),
+    parser("ext", CHROMEOS, 128 << 10),
     parser("cpio", CHROMEOS, 8 << 10),
 ];
 const SQUASHFS: &str = "fuzz/Cargo.toml";

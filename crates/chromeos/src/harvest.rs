@@ -58,6 +58,7 @@ pub fn harvest(cx: &Cx<'_>, step: &step::Harvest) -> Result<Vec<StepOutput>, Har
     copy_partition(cx, &shim, entry)?;
     fs_err::write(cx.out.join("bzImage"), &anatomy.boot.image)?;
     fs_err::write(cx.out.join("cmdline.txt"), format!("{}\n", anatomy.cmdline))?;
+    fs_err::write(cx.out.join("initramfs.cpio"), &initramfs.cpio)?;
     write_tree(cx, &early, &cx.out.join("initramfs"))?;
     let root = shim.root_of(entry).ok_or_else(|| HarvestError::NoRoot {
         path: shim.path.clone(),

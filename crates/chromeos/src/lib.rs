@@ -21,6 +21,6 @@ mod open;
 
 pub use examine::{ChromeosReport, KernelReport, Release, examine};
 pub use harvest::{HarvestError, commands, harvest, verify};
-pub use open::{OpenError, open};
 #[cfg(fuzzing)]
 pub use open::fuzz_zip;
+pub use open::{OpenError, open};

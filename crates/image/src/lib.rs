@@ -46,26 +46,28 @@ pub use compress::{decompress, unpacking};
 pub use disk::{DiskError, disk, disk_layout};
 pub use format::{
     gpt::{
-        Copy as GptCopy, CopyState as GptCopyState, Entry as GptEntry, Found as GptFound, Gpt, GptError, GptProblem,
-        read as read_gpt, read_lenient as read_gpt_lenient,
+        Copy as GptCopy, CopyState as GptCopyState, Entry as GptEntry, Found as GptFound, Gpt, GptError,
+        GptProblem, read as read_gpt, read_lenient as read_gpt_lenient,
     },
     guid::Guid,
     modinfo::{InvalidModule, Modinfo, parse as parse_modinfo},
 };
 pub use fs::{
     FsError,
-    ext2::Ext2Problem,
     ext_reader::{ExtEntry, ExtError, ExtFacts, ExtReader, Structure as ExtStructure},
+    ext2::Ext2Problem,
     fat::{FatEntry, FatError, FatProblem, FatReader},
 };
 pub use initramfs::{InitramfsError, initramfs};
 pub use inspect::{FsReport, ImageKind, ImageReport, InspectError, PartitionReport, inspect, look};
 pub use layout::LayoutError;
-pub use move_backup::{MoveBackupError, MovedBackup, move_gpt_backup};
 pub use modules::ModulesError;
+pub use move_backup::{MoveBackupError, MovedBackup, move_gpt_backup};
 pub use partition_type::{guid_of as partition_type_guid, name_of as partition_type_name};
 pub use sink::SinkError;
 pub use squashfs::{SquashfsError, squashfs};
-pub use tree::{Backing, Content, CpioError, Node, NodeKind, Slice, Tree, TreeError, tree, write as write_tree};
+pub use tree::{
+    Backing, Content, CpioError, Node, NodeKind, Slice, Tree, TreeError, tree, write as write_tree,
+};
 pub use uki::{UkiError, uki};
 pub use verify::{VerifyError, verify};

@@ -32,8 +32,8 @@ mod slices;
 mod write;
 
 pub(crate) use compose::{Composer, matcher, without};
-pub(crate) use load::{join, load, load_directory};
 pub use cpio::CpioError;
+pub(crate) use load::{join, load, load_directory};
 use slices::SliceReader;
 pub use slices::{Backing, Slice};
 pub(crate) use slices::{Stretch, stretches};
@@ -362,9 +362,10 @@ impl Explain for TreeError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Io(error) => hint_of(error),
-            Self::NoPlace { .. } => {
-                Some("to take the files of a disk or ext image, write `partition = \"largest\"` beside it".to_owned())
-            }
+            Self::NoPlace { .. } => Some(
+                "to take the files of a disk or ext image, write `partition = \"largest\"` beside it"
+                    .to_owned(),
+            ),
             Self::Manifest { .. } => Some("make the tree again: run its step with `--fresh`".to_owned()),
             _ => None,
         }

@@ -57,7 +57,9 @@ mod vars;
 pub use artifact::{Artifact, ArtifactKind};
 pub use diff::{Change, PlanDiff};
 pub use digest::{Digest, Digester, InvalidDigest};
-pub use event::{DiskMap, Event, EventKind, Finding, Judgement, PartitionMap, RunInfo, StepInfo, Stream, Unit, Verdict};
+pub use event::{
+    DiskMap, Event, EventKind, Finding, Judgement, PartitionMap, RunInfo, StepInfo, Stream, Unit, Verdict,
+};
 pub use failure::{Class, Explain, Failure, exit_code};
 pub use id::{InvalidName, Name, OutputName, StepId};
 pub use manifest::{Entry, EntryKind, InvalidManifest, Manifest, TreePath};

@@ -19,7 +19,9 @@ mod uki;
 mod vm;
 
 pub use command::{Command, CommandOutput, InvalidTemplate, Part, Template};
-pub use disk::{BootAttributes, Disk, DiskFormat, FsKind, Partition, PartitionType, Share, ShareOf, Size, Table};
+pub use disk::{
+    BootAttributes, Disk, DiskFormat, FsKind, Partition, PartitionType, Share, ShareOf, Size, Table,
+};
 pub use harvest::Harvest;
 pub use inspect::{Expect, Inspect};
 pub use source::{Debian, Fetch, Unpack};

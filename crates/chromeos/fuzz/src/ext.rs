@@ -51,17 +51,17 @@ fn systems() -> Vec<(String, Vec<u8>)> {
                 "-b",
                 "1024",
                 "-N",
-                "16",
+                "32",
                 "-I",
                 "256",
                 "-t",
                 kind,
                 "-O",
-                features,
+                &format!("{features},^resize_inode"),
                 "-d",
                 tree.as_str(),
             ])
-            .args([image.as_str(), "64k"])
+            .args([image.as_str(), "128k"])
             .status();
         assert!(status.is_ok_and(|status| status.success()), "mke2fs: apt install e2fsprogs");
         let bytes = std::fs::read(&image).expect("it was made");

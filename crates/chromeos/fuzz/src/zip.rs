@@ -25,12 +25,20 @@ fuzz_target!(init: seeds::write(archives), |bytes: &[u8]| {
     }
 });
 
+/// What Info-ZIP makes: streamed, stored, and with 64-bit fields.
 fn archives() -> Vec<(String, Vec<u8>)> {
-    let disk = [7; 9000];
-    let zip = |args: &[&str]| specimen::filter("zip", args, "zip", &disk);
-    vec![
-        ("streamed".to_owned(), zip(&["-q", "-", "-"])),
-        ("stored".to_owned(), zip(&["-q", "-0", "-", "-"])),
-        ("large".to_owned(), zip(&["-q", "-fz", "-", "-"])),
-    ]
+    let dir = std::env::temp_dir().join(format!("bootway-fuzz-zip-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a directory can be made");
+    std::fs::write(dir.join("shim.bin"), [7; 9000]).expect("a file can be written");
+    let text = dir.to_str().expect("a directory in UTF-8");
+    let zip = |name: &str, args: &[&str]| {
+        let file = format!("{name}.zip");
+        let args = [&["-q"], args, &[&*file, "shim.bin"]].concat();
+        specimen::filter_in(text, "zip", &args, "zip", b"");
+        (name.to_owned(), std::fs::read(dir.join(file)).expect("it was made"))
+    };
+    let mut all = vec![zip("deflated", &[]), zip("stored", &["-0"]), zip("large", &["-fz"])];
+    all.push(("streamed".to_owned(), specimen::filter("zip", &["-q", "-", "-"], "zip", &[7; 9000])));
+    let _ = std::fs::remove_dir_all(&dir);
+    all
 }

@@ -10,13 +10,16 @@ use clap::Args;
 
 use super::{
     exclude::ExcludeArgs,
-    failure, image,
-    say_notes,
+    failure, image, say_notes,
     source::{self, Input, Source},
     summary::{Made, peak_memory},
     values,
 };
-use crate::{progress::{Stage, watched}, signals::Signals, style};
+use crate::{
+    progress::{Stage, watched},
+    signals::Signals,
+    style,
+};
 
 mod args;
 

@@ -12,14 +12,12 @@ use bootway_report::span;
 use bootway_squashfs::read::{self, Extracted, Image, What};
 use clap::Args;
 
-use super::{
-    failure,
-    image::Place,
-    say_notes,
-    summary::grouped,
-    wanted::Wanted,
+use super::{failure, image::Place, say_notes, summary::grouped, wanted::Wanted};
+use crate::{
+    progress::{Stage, watched},
+    signals::Signals,
+    style,
 };
-use crate::{progress::{Stage, watched}, signals::Signals, style};
 
 /// Lines about what was left out that are shown.
 const SKIPPED: usize = 10;

@@ -7,12 +7,12 @@ use bootway_report::span;
 use bootway_squashfs::read::{self, Verified};
 use clap::Args;
 
-use super::{
-    failure,
-    image::Place,
-    summary::grouped,
+use super::{failure, image::Place, summary::grouped};
+use crate::{
+    progress::{Stage, watched},
+    signals::Signals,
+    style,
 };
-use crate::{progress::{Stage, watched}, signals::Signals, style};
 
 /// Problems that are shown.
 const PROBLEMS: usize = 20;

@@ -204,7 +204,12 @@ fn disk(file: &File, gpt: &gpt::Gpt, flaws: Vec<String>) -> Result<ImageKind, In
         });
     }
     partitions.sort_by_key(|partition| partition.offset);
-    Ok(ImageKind::Disk { flaws, guid: gpt.guid.to_string(), sector_size: Bytes::new(gpt.sector_size), partitions })
+    Ok(ImageKind::Disk {
+        flaws,
+        guid: gpt.guid.to_string(),
+        sector_size: Bytes::new(gpt.sector_size),
+        partitions,
+    })
 }
 
 fn pe_report(file: &File, pe: &pe::Pe) -> ImageKind {

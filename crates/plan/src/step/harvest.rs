@@ -68,6 +68,7 @@ impl Harvest {
             (Name::fixed("bzimage"), ArtifactKind::Kernel),
             (Name::fixed("cmdline"), ArtifactKind::Text),
             (Name::fixed("initramfs"), ArtifactKind::Tree),
+            (Name::fixed("cpio"), ArtifactKind::Initramfs),
             (Name::fixed("report"), ArtifactKind::Text),
         ];
         if self.has_drivers() {
@@ -81,6 +82,7 @@ impl Harvest {
             "kernel" => "kernel.bin".to_owned(),
             "bzimage" => "bzImage".to_owned(),
             "cmdline" => "cmdline.txt".to_owned(),
+            "cpio" => "initramfs.cpio".to_owned(),
             "report" => "report.json".to_owned(),
             tree => tree.to_owned(),
         }

@@ -1,0 +1,318 @@
+//! Shims, as their user meets them: harvested to the bit, booted as on a Chromebook, and what goes wrong with them.
+//!
+//! The shim is the one that `cargo xtask fixtures shim` makes.
+
+use std::os::unix::{
+    fs::{FileExt as _, PermissionsExt as _},
+    process::CommandExt as _,
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use self::shim_fixture::shim_fixture;
+use crate::project::{Project, Run, digest, oracle, program, run};
+
+#[path = "../../../../fixtures/shim/place.rs"]
+mod shim_fixture;
+
+/// Sector and number of sectors of a partition, by cgpt.
+fn place(disk: &Utf8Path, number: u32) -> (u64, u64) {
+    let of = |flag| {
+        let said = oracle("cgpt", &["show", "-i", &number.to_string(), flag, disk.as_str()]);
+        said.trim().parse().unwrap()
+    };
+    (of("-b"), of("-s"))
+}
+
+/// The shim, to be changed.
+fn copied(project: &Project) -> Utf8PathBuf {
+    let to = project.path().join("shim.bin");
+    oracle("cp", &["--sparse=always", shim_fixture("shim.bin").as_str(), to.as_str()]);
+    to
+}
+
+fn patch(disk: &Utf8Path, offset: u64, bytes: &[u8]) {
+    let file = fs_err::OpenOptions::new().write(true).open(disk).unwrap();
+    file.file().write_all_at(bytes, offset).unwrap();
+}
+
+/// A plan with this step alone.
+fn step(step: &str) -> Project {
+    Project::new(&format!("[[phase]]\nname = \"all\"\n  [[phase.step]]\n  name = \"it\"\n{step}\n"))
+}
+
+fn harvest(image: &Utf8Path, more: &str) -> Project {
+    step(&format!("  harvest = {{ image = \"{image}\", {more} }}"))
+}
+
+fn build(project: &Project) -> Run {
+    project.bootway(&["build", "test.plan.toml"])
+}
+
+fn out(project: &Project, name: &str) -> Utf8PathBuf {
+    project.path().join(".bootway/test/out/it").join(name)
+}
+
+/// What went wrong, without what differs between two runs.
+#[track_caller]
+fn error(project: &Project) -> String {
+    project.fails(&[]).replace(shim_fixture("").as_str(), "FIXTURE/")
+}
+
+#[test]
+fn a_harvest_is_exact_to_the_bit() {
+    let recovery = shim_fixture("recovery.bin");
+    let project = harvest(
+        &shim_fixture("shim.bin"),
+        &format!("recovery = \"{recovery}\", expect = [\"initramfs:init\", \"lib/modules/*/modules.dep\"]"),
+    );
+    let built = build(&project);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    for name in ["bzImage", "initramfs.cpio"] {
+        assert_eq!(digest(&out(&project, name)), digest(&shim_fixture(name)), "{name}");
+    }
+    let [ours, theirs] = [out(&project, "cmdline.txt"), shim_fixture("cmdline")].map(fs_err::read_to_string);
+    assert_eq!(ours.unwrap().trim_end(), theirs.unwrap().trim_end());
+    // The partition, all of it: what was packed, and zeros.
+    let kernel = fs_err::read(out(&project, "kernel.bin")).unwrap();
+    let packed = fs_err::read(shim_fixture("kern-a.bin")).unwrap();
+    let (same, rest) = kernel.split_at(packed.len());
+    assert!(same == packed && rest.iter().all(|byte| *byte == 0));
+    assert_eq!(kernel.len() as u64, place(&shim_fixture("shim.bin"), 2).1 * 512);
+    let key = "/usr/share/vboot/devkeys/recovery_key.vbpubk";
+    oracle("vbutil_kernel", &["--verify", out(&project, "kernel.bin").as_str(), "--signpubkey", key]);
+    // Links, compression and collisions are resolved.
+    let drivers = out(&project, "drivers");
+    let read = |name: &str| fs_err::read_to_string(drivers.join(name)).unwrap();
+    let (fw, options) = ("lib/firmware/", "lib/modprobe.d/");
+    assert!(!drivers.join(fw).join("elan_i2c.bin").is_symlink());
+    insta::assert_snapshot!([read(&format!("{fw}elan_i2c.bin")), read(&format!("{fw}rtw88.bin")), read(&format!("{fw}rtw89.bin")), read(&format!("{options}cros.conf"))].concat(), @"
+    touch fw
+    xz firmware
+    zst firmware
+    alias net-pf-10 off
+    ");
+    assert!(!drivers.join(fw).join("dangling.bin").is_symlink(), "what leads nowhere is left out");
+    let release = fs_err::read_to_string(shim_fixture("release")).unwrap();
+    let modules = drivers.join("lib/modules").join(release.trim());
+    let compressed = walkdir::WalkDir::new(&modules)
+        .into_iter()
+        .flatten()
+        .filter(|it| it.file_name().to_string_lossy().ends_with(".gz"));
+    assert_eq!(compressed.count(), 0);
+    // modprobe of Debian agrees that all are there.
+    let shown =
+        oracle("modprobe", &["-d", drivers.as_str(), "-S", release.trim(), "--show-depends", "dummy", "tun"]);
+    assert!(shown.contains("insmod"), "{shown}");
+}
+
+#[test]
+fn a_zip_and_its_chunks_give_what_the_disk_gives() {
+    let of = |name: &str| {
+        let project = harvest(&shim_fixture(name), "modules = false, firmware = false, modprobe = false");
+        let built = build(&project);
+        assert_eq!(built.code, 0, "{}", built.stderr);
+        ["kernel.bin", "bzImage", "initramfs.cpio"].map(|name| digest(&out(&project, name)))
+    };
+    let plain = of("shim.bin");
+    assert_eq!(of("shim.bin.zip"), plain);
+    assert_eq!(of("chunks"), plain);
+}
+
+#[test]
+fn another_digest_is_another_image() {
+    let project = harvest(&shim_fixture("shim.bin"), &format!("sha256 = \"{}\"", "0".repeat(64)));
+    insta::assert_snapshot!(error(&project), @"");
+}
+
+/// An ordinary user in an empty `/dev`: no loop device, no mount, nothing of root.
+#[test]
+fn an_ordinary_user_harvests_without_loop_devices() {
+    let project = harvest(Utf8Path::new("./shim.bin"), "");
+    copied(&project);
+    let binary = project.path().join("bootway");
+    fs_err::copy(env!("CARGO_BIN_EXE_bootway"), &binary).unwrap();
+    let mut command = program("unshare");
+    if rustix::process::geteuid().is_root() {
+        fs_err::set_permissions(project.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        command.uid(65_534).gid(65_534);
+    }
+    // A tmpfs over /dev, in a namespace that only this process has.
+    let script = "mount -t tmpfs none /dev && : > /dev/null && exec \"$0\" build test.plan.toml";
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, binary.as_str()]);
+    command.current_dir(project.path()).env("CI", "1").env("HOME", project.path());
+    let built = run(&mut command);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    assert_eq!(digest(&out(&project, "bzImage")), digest(&shim_fixture("bzImage")));
+}
+
+#[test]
+fn a_label_is_looked_for_and_not_a_number() {
+    let project = harvest(Utf8Path::new("./shim.bin"), "kernel = \"KERN-A\", modules = false");
+    let shim = copied(&project);
+    oracle("cgpt", &["add", "-i", "2", "-l", "ELSE", shim.as_str()]);
+    insta::assert_snapshot!(error(&project), @"");
+    assert!(!out(&project, "").exists(), "nothing is made of it");
+    // The same partition under another number is found by its label.
+    let (start, size) = place(&shim, 2);
+    oracle("cgpt", &["add", "-i", "2", "-t", "unused", shim.as_str()]);
+    oracle(
+        "cgpt",
+        &["add", "-i", "4", "-b", &start.to_string(), "-s", &size.to_string(), "-l", "KERN-A", shim.as_str()],
+    );
+    oracle("cgpt", &["add", "-i", "5", "-t", "unused", shim.as_str()]);
+    let (start, size) = place(&shim, 3);
+    oracle("cgpt", &["add", "-i", "3", "-t", "unused", shim.as_str()]);
+    oracle(
+        "cgpt",
+        &[
+            "add",
+            "-i",
+            "5",
+            "-b",
+            &start.to_string(),
+            "-s",
+            &size.to_string(),
+            "-t",
+            "rootfs",
+            "-l",
+            "ROOT-A",
+            shim.as_str(),
+        ],
+    );
+    let built = build(&project);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    assert_eq!(digest(&out(&project, "bzImage")), digest(&shim_fixture("bzImage")));
+}
+
+#[test]
+fn a_flipped_bit_in_the_kernel_is_named_with_its_layer() {
+    let project = harvest(Utf8Path::new("./shim.bin"), "modules = false");
+    let shim = copied(&project);
+    let at = place(&shim, 2).0 * 512 + 0x10000 + 1_500_000;
+    let mut byte = [0];
+    fs_err::File::open(&shim).unwrap().file().read_exact_at(&mut byte, at).unwrap();
+    patch(&shim, at, &[byte[0] ^ 1]);
+    insta::assert_snapshot!(error(&project), @"");
+}
+
+#[test]
+fn a_shim_without_modules_is_an_error_unless_none_are_wanted() {
+    let project = harvest(Utf8Path::new("./shim.bin"), "");
+    let shim = copied(&project);
+    let tree = project.path().join("bare");
+    fs_err::create_dir_all(tree.join("sbin")).unwrap();
+    project.write("bare/sbin/init", "#!/bin/sh\n");
+    let root = project.write("bare.ext2", []);
+    fs_err::File::options().write(true).open(&root).unwrap().set_len(8 << 20).unwrap();
+    oracle("mke2fs", &["-q", "-F", "-t", "ext2", "-d", tree.as_str(), root.as_str()]);
+    patch(&shim, place(&shim, 3).0 * 512, &fs_err::read(&root).unwrap());
+    insta::assert_snapshot!(error(&project).replace(fs_err::read_to_string(shim_fixture("release")).unwrap().trim(), "RELEASE"), @"");
+    let none = harvest(&shim, "modules = false");
+    let built = build(&none);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+}
+
+#[test]
+fn inspect_says_who_signed_what_and_what_it_is_fit_for() {
+    let project = Project::new("");
+    let fixture = shim_fixture("recovery.bin");
+    let said = project.bootway(&["inspect", fixture.as_str(), "--json"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let said: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    let release = fs_err::read_to_string(shim_fixture("release")).unwrap();
+    let findings = said["chromeos"]["findings"].as_array().unwrap().iter().map(|it| {
+        let text = |key: &str| it[key].as_str().unwrap().replace(release.trim(), "RELEASE");
+        format!("{} {}: {}\n", text("judgement"), text("name"), text("answer"))
+    });
+    let trust: String = findings.filter(|it| !it.contains(" kernel has ")).collect();
+    insta::assert_snapshot!(trust, @"");
+}
+
+const VM: &str = "  [phase.step.vm]\n  image = \"./shim.bin\"\n  boot = \"chromeos\"\n";
+
+/// What was decided, in order: verdict and name.
+fn checks(project: &Project) -> String {
+    let report =
+        fs_err::read_to_string(project.path().join(".bootway/test/runs/latest/report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let checks = report["steps"][0]["checks"].as_array().unwrap().iter();
+    checks
+        .map(|it| format!("{}: {}\n", it["verdict"].as_str().unwrap(), it["name"].as_str().unwrap()))
+        .collect()
+}
+
+#[test]
+fn the_shim_as_it_is_boots_as_on_a_chromebook() {
+    for attach in ["usb", "sd", "nvme"] {
+        let plan = format!(
+            "{VM}  attach = \"{attach}\"\n  check = [\n{}{}{}  ]",
+            "    { name = \"its initramfs runs\", console = \"shim: kernel on\", within = \"3min\" },\n",
+            "    { name = \"a module can be loaded\", console = \"dummy\", within = \"1min\" },\n",
+            "    { name = \"its root's init runs\", console = \"shim-root: done\", within = \"1min\" },\n",
+        );
+        let project = step(&plan);
+        copied(&project);
+        let built = build(&project);
+        assert_eq!(built.code, 0, "{attach}: {}", built.stderr);
+        if attach == "usb" {
+            insta::assert_snapshot!(checks(&project), @"");
+        }
+    }
+}
+
+/// What is wrong is decided before anything is started: seconds, and not the minutes of a guest that looks for its disk.
+#[test]
+fn what_would_not_boot_is_a_verdict_of_its_own() {
+    let check = "  check = [{ name = \"it boots\", console = \"never\" }]";
+    // No boot loader: the partition behind the kernel is not a file system.
+    let project = step(&format!("{VM}{check}"));
+    let shim = copied(&project);
+    patch(&shim, place(&shim, 3).0 * 512 + 1024, &[0; 1024]);
+    assert_eq!(build(&project).code, 6);
+    insta::assert_snapshot!(checks(&project), @"");
+    // A kern_guid that is no partition's.
+    let project = step(&format!("{VM}{check}"));
+    let shim = copied(&project);
+    let cmdline = fs_err::read_to_string(shim_fixture("cmdline")).unwrap();
+    let other = cmdline.trim().replace("kern_guid=%U", "kern_guid=00000000-1111-2222-3333-444444444444");
+    let config = project.write("config", other);
+    let keys = "/usr/share/vboot/devkeys/installer_kernel";
+    let repacked = project.path().join("repacked");
+    let packed = [
+        "--repack",
+        repacked.as_str(),
+        "--oldblob",
+        shim_fixture("kern-a.bin").as_str(),
+        "--keyblock",
+        &format!("{keys}.keyblock"),
+        "--signprivate",
+        &format!("{keys}_data_key.vbprivk"),
+        "--version",
+        "1",
+        "--config",
+        config.as_str(),
+    ]
+    .map(str::to_owned);
+    oracle("vbutil_kernel", &packed.each_ref().map(String::as_str));
+    patch(&shim, place(&shim, 2).0 * 512, &fs_err::read(&repacked).unwrap());
+    assert_eq!(build(&project).code, 6);
+    let bad: String = checks(&project)
+        .lines()
+        .filter(|line| !line.starts_with("passed"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    insta::assert_snapshot!(bad, @"");
+    // No kernel with tries left.
+    let project = step(&format!("{VM}{check}"));
+    let shim = copied(&project);
+    oracle("cgpt", &["add", "-i", "2", "-T", "0", "-S", "0", shim.as_str()]);
+    let run = build(&project);
+    assert_eq!(run.code, 6, "{}", run.stderr);
+    let bad: String = checks(&project)
+        .lines()
+        .filter(|line| !line.starts_with("passed"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    insta::assert_snapshot!(bad, @"");
+}
