@@ -39,7 +39,7 @@ impl Anatomy {
         let initramfs = kernel::initramfs(&self.vmlinux, self.boot.arch)
             .map_err(|source| HarvestError::Kernel { label: label(), source })?;
         let tree = Tree::from_cpio(&initramfs.cpio)
-            .map_err(|source| HarvestError::Initramfs { label: label(), source })?;
+            .map_err(|source| HarvestError::Initramfs { label: label(), source: Box::new(source) })?;
         Ok((initramfs, tree))
     }
 }

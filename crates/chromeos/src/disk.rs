@@ -42,19 +42,17 @@ impl Disk {
 
     /// The kernel partition called `label`; unless said, the one that the firmware would try first.
     pub(crate) fn kernel(&self, label: Option<&str>) -> Result<&GptEntry, HarvestError> {
-        let mut kernels = self.kernels();
         let missing = || HarvestError::NoKernelPartition {
             path: self.path.clone(),
             label: label.map(str::to_owned),
             found: self.labels(),
         };
-        match label {
-            Some(label) => self.gpt.entries.iter().find(|entry| entry.label == label).ok_or_else(missing),
-            None => {
-                kernels.retain(|entry| entry.priority() > 0 && (entry.successful() || entry.tries() > 0));
-                kernels.first().copied().ok_or_else(missing)
-            }
-        }
+        let starts = |entry: &&GptEntry| entry.priority() > 0 && (entry.successful() || entry.tries() > 0);
+        let chosen = match label {
+            Some(label) => self.gpt.entries.iter().find(|entry| entry.label == label),
+            None => self.kernels().into_iter().find(starts),
+        };
+        chosen.ok_or_else(missing)
     }
 
     /// Kernel partitions that have room for a kernel, in the order in which the firmware tries them.

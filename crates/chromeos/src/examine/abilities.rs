@@ -46,10 +46,8 @@ pub(super) fn findings(anatomy: &Anatomy, notes: &mut Notes<'_>) {
             let (answer, name) = (word(ability.verdict), format!("reads {}", ability.name));
             notes.say(Judgement::Fact, name, answer, ability.evidence);
         }
-        for ability in [fitness::compressed_modules(version, config.as_ref())] {
-            let answer = word(ability.verdict);
-            notes.say(Judgement::Fact, ability.name, answer, ability.evidence);
-        }
+        let ability = fitness::compressed_modules(version, config.as_ref());
+        notes.say(Judgement::Fact, ability.name, word(ability.verdict), ability.evidence);
     }
     for ability in fitness::abilities(config.as_ref(), &anatomy.vmlinux) {
         let wanted = WANTED.iter().find(|(name, _)| *name == ability.name);

@@ -119,7 +119,7 @@ fn state(disk: &Disk, root: Option<&Tree>, notes: &mut Notes<'_>) {
             notes.say(Judgement::Doubtful, "state partition", "not for old shims", evidence);
         }
         Err(error) => {
-            notes.say(Judgement::Unknown, "state partition", "cannot be read", super::chain(&error))
+            notes.say(Judgement::Unknown, "state partition", "cannot be read", super::chain(&error));
         }
     }
 }

@@ -74,7 +74,7 @@ pub enum HarvestError {
         /// Of the partition.
         label: String,
         /// Why.
-        source: CpioError,
+        source: Box<CpioError>,
     },
     /// The kernel does not say its version.
     #[error("the kernel in partition `{label}` does not say its version, so its modules cannot be told")]

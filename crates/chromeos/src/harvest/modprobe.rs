@@ -21,7 +21,7 @@ pub(super) fn take(root: &Tree, layer: &mut Layer) -> Vec<String> {
         for (path, _) in root.inside(&dir).filter(|(path, _)| path.parent().as_ref() == Some(&dir)) {
             let name = path.name();
             // modprobe reads nothing else.
-            if !name.ends_with(".conf") {
+            if name.strip_suffix(".conf").is_none() {
                 continue;
             }
             let node = root.follow(path.as_str()).and_then(|at| root.file(&at));

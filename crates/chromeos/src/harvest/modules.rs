@@ -73,7 +73,7 @@ pub(super) fn take(
             continue;
         }
         match stem(inside) {
-            Some(plain) if plain.ends_with(".ko") => {
+            Some(plain) if is_module(plain) => {
                 files.insert(plain.to_owned(), unpacker.unpack(path, content)?);
             }
             _ => {
@@ -110,11 +110,16 @@ fn versions(root: &Tree) -> Vec<String> {
     names.map(|(path, _)| format!("`{}`", path.name())).collect()
 }
 
+/// Whether a name is a plain module's, as the kernel's own tools tell: in small letters.
+fn is_module(name: &str) -> bool {
+    name.strip_suffix(".ko").is_some()
+}
+
 /// `modules.order` with the names that modules have when they are unpacked.
 fn plain_names(order: &Content) -> std::io::Result<Content> {
     let mut text = String::new();
     order.open()?.take(MOST).read_to_string(&mut text)?;
-    let lines = text.lines().map(|line| stem(line).filter(|plain| plain.ends_with(".ko")).unwrap_or(line));
+    let lines = text.lines().map(|line| stem(line).filter(|plain| is_module(plain)).unwrap_or(line));
     let text: String = lines.flat_map(|line| [line, "\n"]).collect();
     Ok(Content::Bytes(text.into_bytes().into()))
 }
@@ -125,7 +130,7 @@ fn read(
     release: &str,
 ) -> Result<Vec<Module>, HarvestError> {
     let mut modules = Vec::new();
-    for (path, content) in files.iter().filter(|(path, _)| path.ends_with(".ko")) {
+    for (path, content) in files.iter().filter(|(path, _)| is_module(path)) {
         let at = || dir.below(&path.parse().expect("it is a path of a tree"));
         let mut bytes = Vec::new();
         let read = content.open().and_then(|from| from.take(MOST).read_to_end(&mut bytes));
