@@ -3,6 +3,10 @@
 //! Small pieces that follow each other are gathered and written together; the contents of big files go from file to
 //! file inside the kernel, which shares their blocks where the file system can. What is never written stays a hole.
 
+mod error;
+#[cfg(test)]
+mod tests;
+
 use std::{
     io,
     os::unix::fs::{FileExt, MetadataExt},
@@ -12,8 +16,8 @@ use bootway_exec::Cx;
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err::File;
 use rustix::io::Errno;
-use thiserror::Error;
 
+pub use self::error::SinkError;
 use crate::{
     Content,
     progress::Progress,
@@ -386,57 +390,3 @@ fn data_from(file: &File, at: u64, end: u64) -> io::Result<Option<(u64, u64)>> {
     let until = rustix::fs::seek(file, SeekFrom::Hole(from))?;
     Ok(Some((from, until.min(end))))
 }
-
-/// The disk could not be written.
-#[derive(Debug, Error)]
-pub enum SinkError {
-    /// A source could not be read.
-    #[error(transparent)]
-    Read(io::Error),
-    /// A source is not what it was when the disk was laid out.
-    #[error(
-        "`{path}` had {was} bytes when the disk was laid out, and {now} when it was copied: something writes to it"
-    )]
-    Changed {
-        /// The file.
-        path: Utf8PathBuf,
-        /// Its size in bytes at first.
-        was: u64,
-        /// Its size, or at least its size, later.
-        now: u64,
-    },
-    /// There is no room.
-    #[error("no space is left for `{path}`")]
-    Full {
-        /// The disk's file.
-        path: Utf8PathBuf,
-        /// As the operating system has it.
-        #[source]
-        source: io::Error,
-    },
-    /// It could not be written for another reason.
-    #[error("failed to write to file `{path}`")]
-    Write {
-        /// The disk's file.
-        path: Utf8PathBuf,
-        /// As the operating system has it.
-        #[source]
-        source: io::Error,
-    },
-    /// Someone asked to stop.
-    #[error("cancelled")]
-    Cancelled,
-}
-
-impl SinkError {
-    fn write(path: &Utf8Path, source: io::Error) -> Self {
-        let path = path.to_owned();
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path, source },
-            _ => Self::Write { path, source },
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -50,51 +50,59 @@ pub(super) fn kernel(disk: &Disk, entry: &GptEntry, notes: &mut Notes<'_>) -> Ke
         }
     };
     let cmdline = partition.cmdline(&bytes);
-    let keyblock = &partition.keyblock;
-    let flags = keyblock.flag_names();
-    match partition.verify(&bytes) {
-        Ok(()) => notes.say(
-            Judgement::Good,
-            &name,
-            "is what was signed",
-            format!("preamble and body, with {}", keyblock.data_key),
-        ),
-        Err(error) => notes.say(Judgement::Bad, &name, "is not what was signed", chain(&error)),
-    }
-    match Known::signer_of(keyblock) {
-        Some(known) => notes.say(
-            Judgement::Doubtful,
-            format!("keyblock of {}", called(entry)),
-            format!("signed with the published {}, for {flags}", known.name),
-            format!("anybody can sign with that key, and only machines with developer keys accept it; it starts {}", keyblock.modes()),
-        ),
-        None => notes.say(
-            Judgement::Fact,
-            format!("keyblock of {}", called(entry)),
-            format!("signed with a key that is not published, for {flags}"),
-            format!("it starts {}; whether your machine's firmware has the key, only the machine can say", keyblock.modes()),
-        ),
-    }
-    for remark in partition.remarks() {
-        notes.say(Judgement::Doubtful, &name, "odd", remark);
-    }
+    signatures(&partition, &bytes, entry, &name, notes);
     hashes(disk, &cmdline, entry, notes);
     let size = partition.body.end as u64;
     if size > SLOT {
         let evidence =
             "the layouts of shimboot and its followers give a kernel 32 MiB: give the partition more";
-        notes.say(
-            Judgement::Doubtful,
-            format!("size of {}", called(entry)),
-            Bytes::new(size).human(),
-            evidence,
-        );
+        let name = format!("size of {}", called(entry));
+        notes.say(Judgement::Doubtful, name, Bytes::new(size).human(), evidence);
     }
-    report.flags = Some(flags);
+    report.flags = Some(partition.keyblock.flag_names());
     report.version = kernel::boot_kernel(&bytes, &partition).ok().and_then(|kernel| kernel.version());
     report.size = Some(Bytes::new(size));
     report.cmdline = Some(cmdline);
     report
+}
+
+/// Whether a kernel partition is what was signed, and who vouches for the key.
+fn signatures(
+    partition: &KernelPartition,
+    bytes: &[u8],
+    entry: &GptEntry,
+    name: &str,
+    notes: &mut Notes<'_>,
+) {
+    let keyblock = &partition.keyblock;
+    match partition.verify(bytes) {
+        Ok(()) => {
+            let evidence = format!("preamble and body, with {}", keyblock.data_key);
+            notes.say(Judgement::Good, name, "is what was signed", evidence);
+        }
+        Err(error) => notes.say(Judgement::Bad, name, "is not what was signed", chain(&error)),
+    }
+    let (flags, modes) = (keyblock.flag_names(), keyblock.modes());
+    let (judgement, verdict, evidence) = match Known::signer_of(keyblock) {
+        Some(known) => (
+            Judgement::Doubtful,
+            format!("signed with the published {}, for {flags}", known.name),
+            format!(
+                "anybody can sign with that key, and only machines with developer keys accept it; it starts {modes}"
+            ),
+        ),
+        None => (
+            Judgement::Fact,
+            format!("signed with a key that is not published, for {flags}"),
+            format!(
+                "it starts {modes}; whether your machine's firmware has the key, only the machine can say"
+            ),
+        ),
+    };
+    notes.say(judgement, format!("keyblock of {}", called(entry)), verdict, evidence);
+    for remark in partition.remarks() {
+        notes.say(Judgement::Doubtful, name, "odd", remark);
+    }
 }
 
 /// The partitions that a command line vouches for by their hash.

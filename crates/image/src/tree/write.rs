@@ -10,7 +10,9 @@ use bootway_exec::Cx;
 use bootway_plan::{Digest, Digester, Entry, EntryKind, Manifest, TreePath};
 use camino::Utf8Path;
 
-use super::{Content, Node, NodeKind, Stretch, Tree, TreeError, load::join, manifest_path, stretches};
+use super::{
+    Backing, Content, Node, NodeKind, Stretch, Tree, TreeError, load::join, manifest_path, stretches,
+};
 use crate::progress::Progress;
 
 /// How much is copied between two looks at the cancellation.
@@ -151,36 +153,48 @@ fn write_file(
             Ok(digest)
         }
         Content::Slices { file: from, slices, size } => {
-            let mut digester = Digester::default();
-            let mut at = 0;
-            for stretch in stretches(slices, *size, 0, *size) {
-                let (offset, len) = match stretch {
-                    Stretch::Data { offset, len } => (Some(offset), len),
-                    Stretch::Hole { len } => (None, len),
-                };
-                let mut done = 0;
-                while done < len {
-                    if cx.cancel.is_cancelled() {
-                        return Err(TreeError::Cancelled);
-                    }
-                    let piece = (len - done).min(buffer.len() as u64);
-                    let bytes = &mut buffer[..piece as usize];
-                    if let Some(offset) = offset {
-                        from.read_exact_at(bytes, offset + done)?;
-                        std::os::unix::fs::FileExt::write_all_at(file.file(), bytes, at)?;
-                    } else {
-                        bytes.fill(0);
-                    }
-                    digester.update(bytes);
-                    progress.add(piece);
-                    done += piece;
-                    at += piece;
-                }
-            }
+            let digest = copy_slices(cx, from, stretches(slices, *size, 0, *size), &file, buffer, progress)?;
             file.set_len(*size)?;
-            Ok(digester.finish())
+            Ok(digest)
         }
     }
+}
+
+/// Copies what is not a hole; the digest of all of it.
+fn copy_slices(
+    cx: &Cx<'_>,
+    from: &Backing,
+    stretches: impl Iterator<Item = Stretch>,
+    to: &fs_err::File,
+    buffer: &mut [u8],
+    progress: &Progress<'_>,
+) -> Result<Digest, TreeError> {
+    let (mut digester, mut at) = (Digester::default(), 0);
+    for stretch in stretches {
+        let (offset, len) = match stretch {
+            Stretch::Data { offset, len } => (Some(offset), len),
+            Stretch::Hole { len } => (None, len),
+        };
+        let mut done = 0;
+        while done < len {
+            if cx.cancel.is_cancelled() {
+                return Err(TreeError::Cancelled);
+            }
+            let piece = (len - done).min(buffer.len() as u64);
+            let bytes = &mut buffer[..piece as usize];
+            if let Some(offset) = offset {
+                from.read_exact_at(bytes, offset + done)?;
+                std::os::unix::fs::FileExt::write_all_at(to.file(), bytes, at)?;
+            } else {
+                bytes.fill(0);
+            }
+            digester.update(bytes);
+            progress.add(piece);
+            done += piece;
+            at += piece;
+        }
+    }
+    Ok(digester.finish())
 }
 
 /// The kernel copies, or shares the blocks where the file system can.

@@ -129,11 +129,6 @@ impl Inode {
         if flags & COMPRESSED != 0 {
             return Err(wrong(32, "i_flags", flags.into(), "without that of compressed blocks"));
         }
-        let is = |kind| Type::of(mode) == Some(kind);
-        let high = is(Type::File) || is(Type::Directory) && sup.features.has(features::LARGEDIR);
-        let high = if high { u64::from(le32(raw, 108)) << 32 } else { 0 };
-        let sectors_high =
-            if sup.features.has(features::HUGE_FILE) { u64::from(le16(raw, 116)) << 32 } else { 0 };
         let extra_at = FIXED + extra_size;
         Ok(Self {
             number,
@@ -142,8 +137,8 @@ impl Inode {
             uid: u32::from(le16(raw, 2)) | u32::from(le16(raw, 120)) << 16,
             gid: u32::from(le16(raw, 24)) | u32::from(le16(raw, 122)) << 16,
             links,
-            size: u64::from(le32(raw, 4)) | high,
-            sectors: u64::from(le32(raw, 28)) | sectors_high,
+            size: size(sup, mode, raw),
+            sectors: sectors(sup, raw),
             flags,
             block: std::array::from_fn(|at| raw[40 + at]),
             attributes: u64::from(le32(raw, 104)) | u64::from(le16(raw, 118)) << 32,
@@ -176,6 +171,22 @@ impl Inode {
             (old >> 8 & 0xff, old & 0xff)
         }
     }
+}
+
+/// Bytes of what the inode is of.
+fn size(sup: &Super, mode: u16, raw: &[u8]) -> u64 {
+    let has_high = match Type::of(mode) {
+        Some(Type::File) => true,
+        Some(Type::Directory) => sup.features.has(features::LARGEDIR),
+        _ => false,
+    };
+    u64::from(le32(raw, 4)) | if has_high { u64::from(le32(raw, 108)) << 32 } else { 0 }
+}
+
+/// Its sectors of 512 bytes, or its blocks: a flag says which.
+fn sectors(sup: &Super, raw: &[u8]) -> u64 {
+    let has_high = sup.features.has(features::HUGE_FILE);
+    u64::from(le32(raw, 28)) | if has_high { u64::from(le16(raw, 116)) << 32 } else { 0 }
 }
 
 fn check_sum(

@@ -158,6 +158,45 @@ fn extents(
     found: &mut Found,
 ) -> Result<(), ExtError> {
     let structure = Structure::Extents(inode.number);
+    let (count, depth) = header(pass, inode, raw, node)?;
+    let absolute = pass.window.absolute(node.at);
+    let wrong = |at: u64, field, value: u64, wanted: String| ExtError::Field {
+        structure,
+        offset: absolute + at,
+        field,
+        value,
+        wanted,
+    };
+    let (entries, _) = raw[HEADER..].as_chunks::<12>();
+    for (n, entry) in (0_u64..).zip(&entries[..count.into()]) {
+        let at = HEADER as u64 + 12 * n;
+        let logical: u64 = le32(entry, 0).into();
+        let least = if n == 0 { node.first.max(found.end) } else { found.end };
+        if logical < least {
+            return Err(wrong(at, "ee_block", logical, format!("at least {least}: extents ascend")));
+        }
+        if depth == 0 {
+            leaf(pass, entry, structure, node.at + at, found)?;
+            continue;
+        }
+        let block = u64::from(le32(entry, 4)) | u64::from(le16(entry, 8)) << 32;
+        if !pass.has(block, 1) {
+            return Err(wrong(at + 4, "ei_leaf", block, format!("a block before {}", pass.sup.blocks)));
+        }
+        if logical >= found.wanted {
+            break;
+        }
+        pass.check_cancel()?;
+        let below = pass.block(block, structure)?;
+        let next = Node { first: logical, depth: Some(depth - 1), at: pass.offset(block) };
+        extents(pass, inode, &below, &next, found)?;
+    }
+    Ok(())
+}
+
+/// How many entries a node has, and how many levels are below it.
+fn header(pass: &Pass<'_>, inode: &Inode, raw: &[u8], node: &Node) -> Result<(u16, u16), ExtError> {
+    let structure = Structure::Extents(inode.number);
     let absolute = pass.window.absolute(node.at);
     let wrong = |at: u64, field, value: u64, wanted: String| ExtError::Field {
         structure,
@@ -191,31 +230,7 @@ fn extents(
             return Err(ExtError::Checksum { structure, offset: absolute, stored, computed });
         }
     }
-    let (entries, _) = raw[HEADER..].as_chunks::<12>();
-    for (n, entry) in (0_u64..).zip(&entries[..count.into()]) {
-        let at = HEADER as u64 + 12 * n;
-        let logical: u64 = le32(entry, 0).into();
-        let least = if n == 0 { node.first.max(found.end) } else { found.end };
-        if logical < least {
-            return Err(wrong(at, "ee_block", logical, format!("at least {least}: extents ascend")));
-        }
-        if depth == 0 {
-            leaf(pass, entry, structure, node.at + at, found)?;
-            continue;
-        }
-        let block = u64::from(le32(entry, 4)) | u64::from(le16(entry, 8)) << 32;
-        if !pass.has(block, 1) {
-            return Err(wrong(at + 4, "ei_leaf", block, format!("a block before {}", pass.sup.blocks)));
-        }
-        if logical >= found.wanted {
-            break;
-        }
-        pass.check_cancel()?;
-        let below = pass.block(block, structure)?;
-        let next = Node { first: logical, depth: Some(depth - 1), at: pass.offset(block) };
-        extents(pass, inode, &below, &next, found)?;
-    }
-    Ok(())
+    Ok((count, depth))
 }
 
 fn leaf(

@@ -101,122 +101,184 @@ fn check_sum(window: &Window, raw: &[u8; SIZE]) -> Result<(), ExtError> {
     Err(ExtError::Checksum { structure: Structure::Superblock, offset, stored, computed })
 }
 
-fn parse(window: &Window, raw: &[u8; SIZE], features: Features) -> Result<Super, ExtError> {
-    let wrong = |at: u64, field, value: u64, wanted: &str| ExtError::Field {
-        structure: Structure::Superblock,
-        offset: window.absolute(AT + at),
-        field,
-        value,
-        wanted: wanted.to_owned(),
-    };
-    let check = |good: bool, at, field, value: u64, wanted: &str| {
-        if good { Ok(()) } else { Err(wrong(at, field, value, wanted)) }
-    };
-    let log: u64 = le32(raw, 24).into();
-    check(log <= 6, 24, "s_log_block_size", log, "at most 6, for 64 KiB")?;
-    let block_size = 1024_u64 << log;
-    let is_64bit = features.has(features::BIT64);
-    let high = |at| if is_64bit { u64::from(le32(raw, at)) << 32 } else { 0 };
-    let blocks = u64::from(le32(raw, 4)) | high(0x150);
-    let size = blocks.saturating_mul(block_size);
-    if size > window.len() {
-        let (offset, end) = (window.absolute(0), window.absolute(0).saturating_add(size));
-        let structure = Structure::Superblock;
-        let problem = format!(
-            "`s_blocks_count` is {blocks}, so the file system is bytes {offset} to {end}, and the image ends at {}: \
-             it is cut",
-            window.absolute(window.len())
-        );
-        return Err(ExtError::Damaged { structure, offset: window.absolute(AT + 4), problem });
-    }
-    let bigalloc = features.has(features::BIGALLOC);
-    let first_block: u64 = le32(raw, 20).into();
-    let wanted = u64::from(block_size == 1024 && !bigalloc);
-    check(
-        first_block == wanted,
-        20,
-        "s_first_data_block",
-        first_block,
-        &format!("{wanted} for this block size"),
-    )?;
-    check(blocks > first_block, 4, "s_blocks_count", blocks, "more than the blocks before the first group")?;
-    let bits = 8 * block_size;
-    let blocks_per_group: u64 = le32(raw, 32).into();
-    let clusters_per_group: u64 = le32(raw, 36).into();
-    let ratio: u64 = le32(raw, 28).into();
-    if bigalloc {
-        check(ratio >= log && ratio <= 20, 28, "s_log_cluster_size", ratio, "a cluster of a block to 1 GiB")?;
-        let fits = (1..=bits).contains(&clusters_per_group)
-            && clusters_per_group << (ratio - log) == blocks_per_group;
-        check(fits, 36, "s_clusters_per_group", clusters_per_group, "as many as the blocks of a group")?;
-    }
-    let fits = (8..=if bigalloc { u64::MAX } else { bits }).contains(&blocks_per_group);
-    check(fits, 32, "s_blocks_per_group", blocks_per_group, &format!("8 to {bits}"))?;
-    let groups = (blocks - first_block).div_ceil(blocks_per_group);
-    check(
-        u32::try_from(groups).is_ok(),
-        32,
-        "s_blocks_per_group",
-        blocks_per_group,
-        "enough for fewer than 2^32 groups",
-    )?;
-    let inodes_per_group = le32(raw, 40);
-    let fits = (1..=bits).contains(&inodes_per_group.into());
-    check(fits, 40, "s_inodes_per_group", inodes_per_group.into(), &format!("1 to {bits}"))?;
-    let inodes = le32(raw, 0);
-    let wanted = groups * u64::from(inodes_per_group);
-    check(
-        u64::from(inodes) == wanted,
-        0,
-        "s_inodes_count",
-        inodes.into(),
-        &format!("{wanted} for {groups} groups"),
-    )?;
-    let revision = le32(raw, 76);
-    check(revision <= 1, 76, "s_rev_level", revision.into(), "0 or 1")?;
-    let (inode_size, first_inode) =
-        if revision == 0 { (128, 11) } else { (u64::from(le16(raw, 88)), le32(raw, 84)) };
-    let fits = inode_size.is_power_of_two() && (128..=block_size).contains(&inode_size);
-    check(fits, 88, "s_inode_size", inode_size, "a power of two from 128 to a block")?;
-    check((11..=inodes.max(11)).contains(&first_inode), 84, "s_first_ino", first_inode.into(), "11 or more")?;
-    let descriptor_size = if is_64bit { u64::from(le16(raw, 0xfe)) } else { 32 };
-    let fits = !is_64bit || (descriptor_size.is_power_of_two() && (64..=1024).contains(&descriptor_size));
-    check(fits, 0xfe, "s_desc_size", descriptor_size, "a power of two from 64 to 1024")?;
-    let checksums = features.has(features::METADATA_CSUM);
-    check(!checksums || raw[0x175] == 1, 0x175, "s_checksum_type", raw[0x175].into(), "1, for CRC-32C")?;
-    let uuid: [u8; 16] = std::array::from_fn(|at| raw[104 + at]);
-    let seed = if features.has(features::CSUM_SEED) { le32(raw, 0x270) } else { csum::fs_seed(&uuid) };
-    let facts = ExtFacts {
-        name: features.kind(),
-        label: label(&raw[120..136]),
-        uuid: uuid::Uuid::from_bytes(uuid).to_string(),
-        block_size,
-        size,
-        free: (u64::from(le32(raw, 12)) | high(0x158)).saturating_mul(block_size),
-        inodes: inodes.into(),
-        inode_size,
-        features: features.names(),
-        read_only_bit: raw[READ_ONLY_BYTE] == 0xff,
-        needs_recovery: features.has(features::RECOVER),
-        clean: le16(raw, 58) & 3 == 1,
-    };
+fn parse(window: &Window, bytes: &[u8; SIZE], features: Features) -> Result<Super, ExtError> {
+    let raw = Raw { window, bytes, features: &features };
+    let blocks = raw.blocks()?;
+    let inodes = raw.inodes(&blocks)?;
+    let descriptor_size = raw.descriptor_size()?;
+    let (uuid, seed) = raw.seed()?;
     Ok(Super {
-        facts,
-        features,
-        block_size,
-        blocks,
-        first_block,
-        blocks_per_group,
-        inodes,
-        inodes_per_group,
-        inode_size,
-        first_inode,
+        facts: raw.facts(&blocks, &inodes, &uuid),
+        block_size: blocks.size,
+        blocks: blocks.count,
+        first_block: blocks.first,
+        blocks_per_group: blocks.per_group,
+        inodes: inodes.count,
+        inodes_per_group: inodes.per_group,
+        inode_size: inodes.size,
+        first_inode: inodes.first,
         descriptor_size,
-        first_meta_group: le32(raw, 0x104).into(),
-        backup_groups: [le32(raw, 0x24c), le32(raw, 0x250)],
+        first_meta_group: le32(bytes, 0x104).into(),
+        backup_groups: [le32(bytes, 0x24c), le32(bytes, 0x250)],
         uuid,
         seed,
+        features,
     })
+}
+
+/// A superblock that is being looked at.
+struct Raw<'a> {
+    window: &'a Window,
+    bytes: &'a [u8; SIZE],
+    features: &'a Features,
+}
+
+/// Blocks, and the groups that they are in.
+struct Blocks {
+    size: u64,
+    count: u64,
+    first: u64,
+    per_group: u64,
+    groups: u64,
+}
+
+/// Inodes, in the same groups.
+struct Inodes {
+    count: u32,
+    per_group: u32,
+    size: u64,
+    first: u32,
+}
+
+impl Raw<'_> {
+    fn check(
+        &self,
+        good: bool,
+        at: u64,
+        field: &'static str,
+        value: u64,
+        wanted: &str,
+    ) -> Result<(), ExtError> {
+        if good {
+            return Ok(());
+        }
+        let (structure, offset) = (Structure::Superblock, self.window.absolute(AT + at));
+        Err(ExtError::Field { structure, offset, field, value, wanted: wanted.to_owned() })
+    }
+
+    /// The upper half of a number, where the file system has one.
+    fn high(&self, at: usize) -> u64 {
+        if self.features.has(features::BIT64) { u64::from(le32(self.bytes, at)) << 32 } else { 0 }
+    }
+
+    fn blocks(&self) -> Result<Blocks, ExtError> {
+        let raw = self.bytes;
+        let log: u64 = le32(raw, 24).into();
+        self.check(log <= 6, 24, "s_log_block_size", log, "at most 6, for 64 KiB")?;
+        let size = 1024_u64 << log;
+        let count = u64::from(le32(raw, 4)) | self.high(0x150);
+        self.whole(count, size)?;
+        let bigalloc = self.features.has(features::BIGALLOC);
+        let first: u64 = le32(raw, 20).into();
+        let wanted = u64::from(size == 1024 && !bigalloc);
+        let wanted_text = format!("{wanted} for this block size");
+        self.check(first == wanted, 20, "s_first_data_block", first, &wanted_text)?;
+        let most = "more than the blocks before the first group";
+        self.check(count > first, 4, "s_blocks_count", count, most)?;
+        let bits = 8 * size;
+        let per_group: u64 = le32(raw, 32).into();
+        if bigalloc {
+            self.clusters(log, bits, per_group)?;
+        }
+        let fits = (8..=if bigalloc { u64::MAX } else { bits }).contains(&per_group);
+        self.check(fits, 32, "s_blocks_per_group", per_group, &format!("8 to {bits}"))?;
+        let groups = (count - first).div_ceil(per_group);
+        let fits = u32::try_from(groups).is_ok();
+        self.check(fits, 32, "s_blocks_per_group", per_group, "enough for fewer than 2^32 groups")?;
+        Ok(Blocks { size, count, first, per_group, groups })
+    }
+
+    /// All `count` blocks of `size` bytes are in the image.
+    fn whole(&self, count: u64, size: u64) -> Result<(), ExtError> {
+        let (window, size) = (self.window, count.saturating_mul(size));
+        if size <= window.len() {
+            return Ok(());
+        }
+        let (start, image_end) = (window.absolute(0), window.absolute(window.len()));
+        let end = start.saturating_add(size);
+        let problem = format!(
+            "`s_blocks_count` is {count}, so the file system is bytes {start} to {end}, and the image ends at \
+             {image_end}: it is cut"
+        );
+        Err(ExtError::Damaged { structure: Structure::Superblock, offset: window.absolute(AT + 4), problem })
+    }
+
+    /// A group has as many clusters as its `per_group` blocks are, of 2 to the power of `log` KiB each.
+    fn clusters(&self, log: u64, bits: u64, per_group: u64) -> Result<(), ExtError> {
+        let clusters: u64 = le32(self.bytes, 36).into();
+        let ratio: u64 = le32(self.bytes, 28).into();
+        let fits = (log..=20).contains(&ratio);
+        self.check(fits, 28, "s_log_cluster_size", ratio, "a cluster of a block to 1 GiB")?;
+        let fits = (1..=bits).contains(&clusters) && clusters << (ratio - log) == per_group;
+        self.check(fits, 36, "s_clusters_per_group", clusters, "as many as the blocks of a group")
+    }
+
+    fn inodes(&self, blocks: &Blocks) -> Result<Inodes, ExtError> {
+        let (raw, bits, groups) = (self.bytes, 8 * blocks.size, blocks.groups);
+        let per_group = le32(raw, 40);
+        let fits = (1..=bits).contains(&per_group.into());
+        self.check(fits, 40, "s_inodes_per_group", per_group.into(), &format!("1 to {bits}"))?;
+        let count = le32(raw, 0);
+        let wanted = groups * u64::from(per_group);
+        let wanted_text = format!("{wanted} for {groups} groups");
+        self.check(u64::from(count) == wanted, 0, "s_inodes_count", count.into(), &wanted_text)?;
+        let revision = le32(raw, 76);
+        self.check(revision <= 1, 76, "s_rev_level", revision.into(), "0 or 1")?;
+        let (size, first) = if revision == 0 { (128, 11) } else { (u64::from(le16(raw, 88)), le32(raw, 84)) };
+        let fits = size.is_power_of_two() && (128..=blocks.size).contains(&size);
+        self.check(fits, 88, "s_inode_size", size, "a power of two from 128 to a block")?;
+        let fits = (11..=count.max(11)).contains(&first);
+        self.check(fits, 84, "s_first_ino", first.into(), "11 or more")?;
+        Ok(Inodes { count, per_group, size, first })
+    }
+
+    fn descriptor_size(&self) -> Result<u64, ExtError> {
+        if !self.features.has(features::BIT64) {
+            return Ok(32);
+        }
+        let size = u64::from(le16(self.bytes, 0xfe));
+        let fits = size.is_power_of_two() && (64..=1024).contains(&size);
+        self.check(fits, 0xfe, "s_desc_size", size, "a power of two from 64 to 1024")?;
+        Ok(size)
+    }
+
+    /// The UUID, and what checksums begin with.
+    fn seed(&self) -> Result<([u8; 16], u32), ExtError> {
+        let kind = self.bytes[0x175];
+        let fits = !self.features.has(features::METADATA_CSUM) || kind == 1;
+        self.check(fits, 0x175, "s_checksum_type", kind.into(), "1, for CRC-32C")?;
+        let uuid: [u8; 16] = std::array::from_fn(|at| self.bytes[104 + at]);
+        let stored = self.features.has(features::CSUM_SEED);
+        Ok((uuid, if stored { le32(self.bytes, 0x270) } else { csum::fs_seed(&uuid) }))
+    }
+
+    fn facts(&self, blocks: &Blocks, inodes: &Inodes, uuid: &[u8; 16]) -> ExtFacts {
+        let raw = self.bytes;
+        ExtFacts {
+            name: self.features.kind(),
+            label: label(&raw[120..136]),
+            uuid: uuid::Uuid::from_bytes(*uuid).to_string(),
+            block_size: blocks.size,
+            size: blocks.count.saturating_mul(blocks.size),
+            free: (u64::from(le32(raw, 12)) | self.high(0x158)).saturating_mul(blocks.size),
+            inodes: inodes.count.into(),
+            inode_size: inodes.size,
+            features: self.features.names(),
+            read_only_bit: raw[READ_ONLY_BYTE] == 0xff,
+            needs_recovery: self.features.has(features::RECOVER),
+            clean: le16(raw, 58) & 3 == 1,
+        }
+    }
 }
 
 fn label(raw: &[u8]) -> String {
