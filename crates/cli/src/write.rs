@@ -37,6 +37,7 @@ mod target;
     A file can stand for a device: `truncate --size=8G stick && bootway write shimboot.raw ./stick --yes`.\n\
     Exit code 4 if the device is refused, 5 if it cannot be written, 6 if it does not keep what was written, 130 if \
     stopped or not confirmed.")]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct Write {
     /// The image, as it will be on the device
     #[arg(required_unless_present = "list")]
@@ -171,6 +172,10 @@ struct Done {
 impl Job<'_> {
     fn run(&self) -> Result<Done, Failure> {
         let begun = Instant::now();
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method is not general enough in its lifetime"
+        )]
         let copied = self.watched(|copy| copy.write()).map_err(|stopped| self.incomplete(stopped))?;
         if !self.write.no_verify {
             if !self.write.json {
@@ -260,6 +265,12 @@ impl Job<'_> {
 /// Opens an image; a packed one is refused, because nothing starts from it.
 fn open_image(path: &Utf8Path) -> Result<(fs_err::File, u64), Failure> {
     use std::os::unix::fs::FileExt as _;
+    const PACKED: [(&[u8], &str, &str); 4] = [
+        (b"PK\x03\x04", "a zip archive", "unzip"),
+        (b"\x1f\x8b", "packed with gzip", "gunzip"),
+        (b"\xfd7zXZ\0", "packed with xz", "unxz"),
+        (b"\x28\xb5\x2f\xfd", "packed with zstd", "unzstd"),
+    ];
     let io = |error: std::io::Error| Failure::new(Class::Environment, error.to_string());
     let file = fs_err::File::open(path).map_err(io)?;
     let metadata = file.metadata().map_err(io)?;
@@ -271,12 +282,6 @@ fn open_image(path: &Utf8Path) -> Result<(fs_err::File, u64), Failure> {
     }
     let mut magic = [0; 6];
     let read = file.file().read_at(&mut magic, 0).map_err(io)?;
-    const PACKED: [(&[u8], &str, &str); 4] = [
-        (b"PK\x03\x04", "a zip archive", "unzip"),
-        (b"\x1f\x8b", "packed with gzip", "gunzip"),
-        (b"\xfd7zXZ\0", "packed with xz", "unxz"),
-        (b"\x28\xb5\x2f\xfd", "packed with zstd", "unzstd"),
-    ];
     if let Some((_, what, how)) = PACKED.iter().find(|(start, ..)| magic[..read].starts_with(start)) {
         let failure =
             Failure::new(Class::Environment, format!("`{path}` is {what}: nothing starts from that"));

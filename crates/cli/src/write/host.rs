@@ -166,10 +166,10 @@ impl Host {
             mounts.by_number.entry(number.to_owned()).or_default().push(By::Mount(at.clone()));
             // btrfs has a number of its own: the name of its device says more.
             let source = line.split_once(" - ").and_then(|(_, rest)| rest.split(' ').nth(1));
-            mounts.add(source, By::Mount(at));
+            mounts.add(source, &By::Mount(at));
         }
         for line in text(&self.proc.join("swaps")).lines().skip(1) {
-            mounts.add(line.split_whitespace().next(), By::Swap);
+            mounts.add(line.split_whitespace().next(), &By::Swap);
         }
         for volume in names(&self.sys.join("fs/btrfs")) {
             // All devices of a volume are in use if one is mounted.
@@ -202,12 +202,12 @@ struct Mounts {
 
 impl Mounts {
     /// `source` is in use, if it is the path of a device.
-    fn add(&mut self, source: Option<&str>, by: By) {
+    fn add(&mut self, source: Option<&str>, by: &By) {
         let Some(path) = source.map(unescape).filter(|it| it.starts_with("/dev/")) else { return };
         let real = Utf8Path::new(&path).canonicalize_utf8().unwrap_or_else(|_| path.clone().into());
         for name in [real.file_name(), Utf8Path::new(&path).file_name()].into_iter().flatten() {
             let list = self.by_name.entry(name.to_owned()).or_default();
-            if !list.contains(&by) {
+            if !list.contains(by) {
                 list.push(by.clone());
             }
         }

@@ -84,7 +84,7 @@ impl Target {
 
     /// Opens it for nobody else: a disk that came into use since it was looked at is refused by the kernel.
     pub(super) fn open(&self) -> Result<fs_err::File, Failure> {
-        const O_EXCL: i32 = rustix::fs::OFlags::EXCL.bits() as i32;
+        const O_EXCL: i32 = rustix::fs::OFlags::EXCL.bits().cast_signed();
         let mut options = fs_err::OpenOptions::new();
         options.read(true).write(true);
         if self.disk.is_some() {
@@ -130,8 +130,9 @@ fn check_uses(path: &Utf8Path, disk: &Disk) -> Result<(), Failure> {
     let failure = Failure::new(Class::Environment, format!("`{path}` is in use: {}", said.join(", ")));
     let mounts = disk.uses.iter().filter(|it| matches!(it.by, By::Mount(_)));
     let unmount: Vec<String> = mounts.map(|it| format!("umount /dev/{}", it.part)).collect();
-    Err(match unmount.is_empty() {
-        true => failure.hint("take apart what is made of it, or use another disk"),
-        false => failure.hint(format!("unmount it first: `{}`", unmount.join("`, `"))),
+    Err(if unmount.is_empty() {
+        failure.hint("take apart what is made of it, or use another disk")
+    } else {
+        failure.hint(format!("unmount it first: `{}`", unmount.join("`, `")))
     })
 }

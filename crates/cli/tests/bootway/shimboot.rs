@@ -6,11 +6,11 @@ use std::os::unix::fs::FileExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use self::shim_fixture::shim_fixture;
-use crate::project::{Project, Run, digest, program, run};
-
-#[path = "../../../../fixtures/shim/place.rs"]
-mod shim_fixture;
+use crate::{
+    chromeos::{as_ordinary_user, bad_checks, checks},
+    project::{Project, Run, digest, from_error, program, run},
+    shim_fixture::shim_fixture,
+};
 
 const PLAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/plans/shimboot.plan.toml");
 
@@ -65,7 +65,9 @@ fn build(project: &Project, work: &str, phase: &str, vars: &[&str]) -> Run {
     ];
     all.extend(vars.iter().map(|it| (*it).to_owned()));
     let mut args = vec!["build", PLAN, "--work", work, "--no-report", "--phase", phase];
-    all.iter().for_each(|var| args.extend(["--var", var]));
+    for var in &all {
+        args.extend(["--var", var]);
+    }
     project.bootway(&args)
 }
 

@@ -44,7 +44,7 @@ fn sgdisk_and_cgpt_find_the_backup_at_the_end() {
     assert_eq!(partitions(&before), partitions(&ask(&sandbox, "sfdisk", &["--json", path.as_str()])));
     assert_eq!(move_gpt_backup(&file, 64 << 20).unwrap(), None, "it is there");
     // The backup alone brings everything back.
-    file.write_all_at(&[0; 33 * 512], 512).unwrap();
+    file.write_all_at(&vec![0; 33 * 512], 512).unwrap();
     ask(&sandbox, "sgdisk", &["-e", path.as_str()]);
     assert!(sgdisk(&sandbox, &path));
 }
