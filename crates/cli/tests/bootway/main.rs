@@ -11,9 +11,6 @@ mod rootfs;
 mod same_bytes;
 #[path = "../../../../fixtures/shim/place.rs"]
 mod shim_fixture;
-#[path = "../../../../fixtures/shim/place.rs"]
-#[expect(unreachable_pub, reason = "a module of tests of several crates")]
-mod shim_fixture;
 mod shimboot;
 mod squashfs;
 mod squashfs_kill;
