@@ -4,6 +4,7 @@
 //! all of them, and the median of the rounds counts.
 
 mod disk;
+mod harvest;
 mod rounds;
 mod squashfs;
 mod trees;
@@ -34,6 +35,18 @@ enum What {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
+    /// A shim taken apart, beside binwalk; a disk assembled, beside a sparse copy of it
+    Harvest {
+        /// A root file system of 1.5 GB or so to assemble a disk of
+        #[arg(long)]
+        tree: Option<Utf8PathBuf>,
+        /// Where to work: a tmpfs, so that the disk's noise is out
+        #[arg(long, default_value = "/dev/shm/bootway-harvest")]
+        scratch: Utf8PathBuf,
+        /// How often each takes its turn
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
     /// Squashfs images, beside mksquashfs
     Squashfs(squashfs::Squashfs),
     /// Make the trees for `squashfs` below DIR: a Debian, and its packages as a store of Nix has them
@@ -47,6 +60,7 @@ impl Bench {
     pub(crate) fn run(&self) -> Done {
         match &self.what {
             What::Disk { tree, scratch, rounds } => disk::run(tree, scratch, *rounds),
+            What::Harvest { tree, scratch, rounds } => harvest::run(tree.as_deref(), scratch, *rounds),
             What::Squashfs(squashfs) => squashfs.run(),
             What::Trees { dir } => trees::make(dir),
         }

@@ -16,6 +16,7 @@ mod variants;
 mod vboot;
 
 use bootway_plan::{Class, Failure};
+use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::Done;
@@ -44,6 +45,16 @@ impl Fixtures {
 /// Makes the fixtures that tests use, where they are not there yet.
 pub(crate) fn make() -> Done {
     shim::Shim::default().run()
+}
+
+/// Where the shim and what was found out about it are; an error says how to make it.
+pub(crate) fn shim_dir() -> Result<Utf8PathBuf, Failure> {
+    let dir = cache::linked("shim");
+    if dir.is_dir() {
+        return Ok(dir);
+    }
+    let failure = Failure::new(Class::Environment, format!("there is no `{dir}`"));
+    Err(failure.hint("run `cargo xtask fixtures shim`"))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "what `map_err` gives")]

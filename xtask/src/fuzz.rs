@@ -11,6 +11,7 @@ use std::{
 };
 
 use bootway_plan::{Class, Failure};
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 
 use crate::{
@@ -79,17 +80,22 @@ impl Fuzz {
                 build(manifest, &bins)?;
             }
         }
+        // Some parsers read files: those are in memory, and libFuzzer ends without removing them.
+        let scratch = Utf8PathBuf::from(format!("/dev/shm/bootway-fuzz-{}", std::process::id()));
+        fs_err::create_dir_all(&scratch).map_err(io)?;
         let next = AtomicUsize::new(0);
         let work = || -> Done {
             while let Some(parser) = parsers.get(next.fetch_add(1, Ordering::Relaxed)) {
-                parser.feed(self.seconds)?;
+                parser.feed(self.seconds, &scratch)?;
             }
             Ok(())
         };
-        thread::scope(|scope| {
+        let fed = thread::scope(|scope| {
             let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
-            workers.into_iter().map(|worker| worker.join().expect("no worker panics")).collect()
-        })
+            workers.into_iter().try_for_each(|worker| worker.join().expect("no worker panics"))
+        });
+        fs_err::remove_dir_all(&scratch).map_err(io)?;
+        fed
     }
 }
 
@@ -102,20 +108,23 @@ fn build(manifest: &str, bins: &[&str]) -> Done {
 }
 
 impl Parser {
-    fn feed(self, seconds: u32) -> Done {
+    fn feed(self, seconds: u32, scratch: &Utf8Path) -> Done {
         let target = root().join("target/fuzz");
         let program = target.join(TARGET).join("release").join(self.name);
         // Inputs of one are of no use to another.
         let seeds = root().join(SEEDS).join(self.name);
-        fs_err::create_dir_all(&seeds)
-            .map_err(|error| Failure::new(Class::Environment, error.to_string()))?;
+        fs_err::create_dir_all(&seeds).map_err(io)?;
         sh(program.as_str(), ["-timeout=1", "-rss_limit_mb=512", "-print_final_stats=1"])
             .args([format!("-max_len={}", self.longest), format!("-max_total_time={seconds}")])
             .args([format!("-artifact_prefix={target}/{}-", self.name)])
             .args([seeds.as_str()])
             .env("BOOTWAY_FUZZ_SEEDS", seeds.as_str())
-            // Some parsers read files: those are in memory.
-            .env("TMPDIR", "/dev/shm")
+            .env("TMPDIR", scratch.as_str())
             .run()
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]
+fn io(error: std::io::Error) -> Failure {
+    Failure::new(Class::Environment, error.to_string())
 }

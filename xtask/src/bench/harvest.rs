@@ -49,7 +49,13 @@ pub(super) fn run(tree: Option<&Utf8Path>, scratch: &Utf8Path, rounds: usize) ->
     let [binwalk, ours] = &times[..] else { return Ok(()) };
     println!();
     for (contender, times) in contenders.iter().zip(&times) {
-        println!("{:<9} {:>6.2} s {:>6.2} s of CPU {:>8}", contender.name, times.wall(), times.cpu(), times.peak());
+        println!(
+            "{:<9} {:>6.2} s {:>6.2} s of CPU {:>8}",
+            contender.name,
+            times.wall(),
+            times.cpu(),
+            times.peak()
+        );
     }
     verdict("CPU of a harvest, seconds", ours.cpu(), CPU);
     verdict("of binwalk's time, which takes the initramfs only", ours.wall() / binwalk.wall(), OF_BINWALK);
