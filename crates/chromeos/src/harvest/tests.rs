@@ -169,12 +169,7 @@ fn what_is_hostile_in_lib_firmware_stays_outside() {
         "etc/null",
         "lib, a link to a directory that holds lib/firmware",
         "pipe",
-        "self/all",
-        "self/disk",
-        "self/etc",
-        "self/lib",
-        "self/pipe",
-        "self/self",
+        "self, a link to a directory that holds lib/firmware",
     ]
     "#);
 }
