@@ -8,7 +8,7 @@ use bootway_plan::{
 use bootway_report::{Report, read_log, to_html, to_junit, to_markdown};
 use camino::Utf8Path;
 
-const NAMES: [&str; 5] = ["good", "failed", "check", "interrupted", "twelve"];
+const NAMES: [&str; 6] = ["good", "failed", "check", "interrupted", "twelve", "shim"];
 
 fn report(name: &str) -> Report {
     read_log(&Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../fixtures/events/{name}.jsonl")))
@@ -119,6 +119,7 @@ fn the_page_is_whole_and_asks_nobody() {
 fn markdown_says_the_verdict_first() {
     insta::assert_snapshot!(to_markdown(&report("failed")));
     insta::assert_snapshot!(to_markdown(&report("check")));
+    insta::assert_snapshot!(to_markdown(&report("shim")));
 }
 
 /// Outside of code, no tag and no cell is anybody's but ours.

@@ -105,7 +105,7 @@ const QUESTIONS: [Question; 26] = [
     option_only("console on a serial port", "SERIAL_8250_CONSOLE"),
     option_only("user namespaces", "USER_NS"),
     question(
-        "refuses mounts on symlinks",
+        "a ban on mounts over symlinks",
         "SECURITY_CHROMIUMOS_NO_SYMLINK_MOUNT",
         "Mount path with symlinks prohibited",
         false,
