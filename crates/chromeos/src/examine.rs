@@ -109,11 +109,14 @@ pub(crate) fn report(subject: &Subject<'_>, known: Known<'_>) -> ChromeosReport 
     });
     let release = root.and_then(Release::of);
     release::findings(release.as_ref(), root, &mut notes);
-    let kernels = disk.kernels().into_iter().map(|entry| trust::kernel(disk, entry, &mut notes)).collect();
+    let kernels: Vec<KernelReport> =
+        disk.kernels().into_iter().map(|entry| trust::kernel(disk, entry, &mut notes)).collect();
+    let recovers = main.as_ref().is_some_and(|main| boot::recovers(&kernels, main.number));
+    boot::role(subject, recovers, &mut notes);
     if let (Some(main), Some(root)) = (&main, &root_entry) {
         trust::root(disk, main, root, &mut notes);
     }
-    if subject.starts {
+    if subject.starts && !recovers {
         starts(disk, main.as_ref(), root, known, &mut notes);
     }
     ChromeosReport {
@@ -165,6 +168,21 @@ fn starts(
 fn table(disk: &Disk, notes: &mut Notes<'_>) {
     let answer = if disk.flaws.is_empty() { "both copies are sound" } else { "usable" };
     let judgement = if disk.flaws.is_empty() { Judgement::Good } else { Judgement::Doubtful };
+    let length = fs_err::metadata(&disk.path).map_or(u64::MAX, |metadata| metadata.len());
+    let beyond = disk.gpt.entries.iter().find(|entry| {
+        let (offset, size) = disk.place(entry);
+        offset.saturating_add(size) > length
+    });
+    if let Some(entry) = beyond {
+        let (offset, size) = disk.place(entry);
+        let evidence = format!(
+            "{} ends at byte {}, and the image at byte {length}",
+            called(entry),
+            offset.saturating_add(size)
+        );
+        notes.say(Judgement::Bad, "partition table", "the image was cut short", evidence);
+        return;
+    }
     let evidence = if disk.flaws.is_empty() {
         format!("{} partitions, checksums right, nothing overlaps", disk.gpt.entries.len())
     } else {

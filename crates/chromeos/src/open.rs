@@ -132,7 +132,7 @@ pub enum OpenError {
         error: ManifestError,
     },
     /// The disk does not fit.
-    #[error("`{path}` holds a disk of {size} bytes, and there are {free} free at `{dir}`")]
+    #[error("the disk for `{path}` has {size} bytes, and there are {free} free at `{dir}`")]
     NoRoom {
         /// Which file is to be written.
         path: Utf8PathBuf,
@@ -188,7 +188,10 @@ impl Explain for OpenError {
             }
             Self::Zip { .. } => "download it again: the archive is not whole".to_owned(),
             Self::Manifest { .. } => "download what is missing, next to the manifest".to_owned(),
-            Self::NoRoom { .. } => "free some space there, or give another place with `--work`".to_owned(),
+            Self::NoRoom { .. } => {
+                "free some space there, or give another place: `--work DIR` of a build, TMPDIR of `inspect`"
+                    .to_owned()
+            }
             Self::Digest { .. } => {
                 "if the image was published with the new digest, put that into the plan".to_owned()
             }

@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use bootway_image::{MovedBackup, move_gpt_backup};
+use bootway_image::{ImageKind, MovedBackup, PartitionReport, move_gpt_backup};
 use bootway_plan::{Bytes, Class, Failure, exit_code};
 use bootway_report::span;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -247,6 +247,9 @@ impl Job<'_> {
                 format!("cannot read `{}`: {error}", self.image),
                 "write the image again before the device is used",
             ),
+            Stopped::Device(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                (Class::Step, error.to_string(), "the file system that the file is on is full")
+            }
             Stopped::Device(error) => (
                 Class::Step,
                 error.to_string(),
@@ -287,7 +290,29 @@ fn open_image(path: &Utf8Path) -> Result<(fs_err::File, u64), Failure> {
             Failure::new(Class::Environment, format!("`{path}` is {what}: nothing starts from that"));
         return Err(failure.hint(format!("unpack it first: `{how} {path}`")));
     }
+    check_whole(path, metadata.len())?;
     Ok((file, metadata.len()))
+}
+
+/// A download that failed is no image, however well it can be written.
+fn check_whole(path: &Utf8Path, size: u64) -> Result<(), Failure> {
+    let Ok(report) = bootway_image::look(path) else { return Ok(()) };
+    let refused = match &report.image {
+        ImageKind::Disk { partitions, .. } => {
+            let ends = |it: &PartitionReport| it.offset.get().saturating_add(it.size.get());
+            let last = partitions.iter().max_by_key(|it| ends(it)).filter(|it| ends(it) > size);
+            last.map(|it| {
+                let (number, end) = (it.number, ends(it));
+                format!("`{path}` was cut short: it has {size} bytes, and its partition {number} ends at byte {end}")
+            })
+        }
+        ImageKind::Unknown { starts_with } if starts_with.starts_with('<') => {
+            Some(format!("`{path}` is no image: it begins with `{starts_with}`, and is a page of the web"))
+        }
+        _ => None,
+    };
+    let failure = |text| Failure::new(Class::Environment, text).hint("download or build it again");
+    refused.map_or(Ok(()), |text| Err(failure(text)))
 }
 
 fn same_file(one: &Utf8Path, other: &Utf8Path) -> bool {

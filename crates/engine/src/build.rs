@@ -8,7 +8,7 @@ use bootway_plan::{
 };
 
 use crate::{
-    Loaded, Outcome, Session, State,
+    Loaded, Outcome, Session, State, Work,
     digests::Digests,
     doctor,
     doctor::missing_failure,
@@ -157,6 +157,7 @@ fn announce(
         plan: loaded.plan.name().clone(),
         plan_digest: loaded.plan.digest(),
         plan_file: loaded.file.as_ref().map(ToString::to_string),
+        arguments: arguments(loaded, machine.session.work()),
         started: options.started,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         host: options.host.clone(),
@@ -171,4 +172,15 @@ fn announce(
             })
             .collect(),
     }
+}
+
+/// Without these the same command line would do something else.
+fn arguments(loaded: &Loaded, work: &Work) -> Vec<String> {
+    let given = loaded.plan.given().map(|(name, value)| format!("{name}={value}"));
+    let mut arguments: Vec<String> = given.flat_map(|it| ["--var".to_owned(), it]).collect();
+    let usual = loaded.dir.join(".bootway").join(loaded.plan.name().as_str());
+    if loaded.file.is_some() && work.root() != usual {
+        arguments.extend(["--work".to_owned(), work.root().to_string()]);
+    }
+    arguments
 }

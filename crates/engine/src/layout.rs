@@ -25,7 +25,7 @@ pub fn layouts(loaded: &Loaded, work: &Work, runner: &dyn Runner) -> Vec<(StepId
         }
     }
     let mut all = Vec::new();
-    for step in loaded.plan.steps() {
+    for step in loaded.plan.steps().filter(|step| step.skipped.is_none()) {
         let Action::Disk(disk) = &step.action else { continue };
         let waits = step.needs.iter().find(|id| !done(id));
         let layout = match waits {

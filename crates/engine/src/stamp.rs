@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io};
 
-use bootway_plan::{Artifact, ArtifactKind, Digest, EntryKind, Manifest, OutputName};
+use bootway_plan::{Artifact, ArtifactKind, Digest, EntryKind, EventKind, Manifest, OutputName};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,7 @@ pub(crate) struct Stamp {
 
 const FILE: &str = "stamp.json";
 const LISTINGS: &str = "inputs.json";
+const TOLD: &str = "told.json";
 
 impl Stamp {
     /// Reads the stamp of the outputs in `dir`; one that cannot be read is as good as none.
@@ -44,6 +45,20 @@ impl Stamp {
     /// What was in the paths that were read.
     pub(crate) fn listings(dir: &Utf8Path) -> BTreeMap<String, Listing> {
         let text = fs_err::read(dir.join(LISTINGS)).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    /// Writes what was found out into `dir`: it is as true of the outputs when they are not made again.
+    pub(crate) fn write_told(dir: &Utf8Path, told: &[EventKind]) -> io::Result<()> {
+        if told.is_empty() {
+            return Ok(());
+        }
+        fs_err::write(dir.join(TOLD), serde_json::to_vec(told)?)
+    }
+
+    /// What was found out when the outputs in `dir` were made.
+    pub(crate) fn told(dir: &Utf8Path) -> Vec<EventKind> {
+        let text = fs_err::read(dir.join(TOLD)).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 

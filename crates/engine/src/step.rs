@@ -58,6 +58,7 @@ fn try_step(
     if !(run.options.fresh && selected)
         && let Some((artifacts, checks)) = cached(run, step, &key)
     {
+        Stamp::told(&work.out(&step.id)).into_iter().for_each(emit);
         if checks > 0 {
             emit(EventKind::Note {
                 text: format!("its {checks} checks passed when they ran; nothing has changed since"),
@@ -192,7 +193,8 @@ fn place(
         artifacts,
         checks_passed: watch.checks_passed(),
     };
-    stamp.write(&partial, &gathered.listings).map_err(failed)?;
+    let written = stamp.write(&partial, &gathered.listings);
+    written.and_then(|()| Stamp::write_told(&partial, &watch.told())).map_err(failed)?;
     remove_all(&out).and_then(|()| fs_err::rename(&partial, &out)).map_err(failed)?;
     let scratch = remove_all(work.scratch(&step.id)).and_then(|()| remove_all(failed_dir(work, &step.id)));
     scratch.map_err(failed)?;

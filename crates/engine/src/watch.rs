@@ -22,6 +22,7 @@ pub(crate) struct Watch {
     limit: Option<Duration>,
     heard: Mutex<Heard>,
     checks_passed: AtomicU32,
+    told: Mutex<Vec<EventKind>>,
     over: AtomicBool,
 }
 
@@ -45,6 +46,7 @@ impl Watch {
             warn: step.common.silent_warn.map_or(SILENT_WARN, Millis::duration),
             heard: Mutex::new(Heard { at: now, warned: now, last: None }),
             checks_passed: AtomicU32::new(0),
+            told: Mutex::default(),
             over: false.into(),
         }
     }
@@ -60,19 +62,28 @@ impl Watch {
             EventKind::Check { verdict: Verdict::Passed, .. } => {
                 self.checks_passed.fetch_add(1, Ordering::Relaxed);
             }
+            EventKind::Finding(_) | EventKind::Layout(_) => {
+                self.told.lock().expect("nobody panics with it").push(kind.clone());
+            }
             _ => (),
         }
         heard.at = now;
     }
 
-    /// Forgets the checks of an attempt that failed.
+    /// Forgets what an attempt that failed has found out.
     pub(crate) fn begin(&self) {
         self.checks_passed.store(0, Ordering::Relaxed);
+        self.told.lock().expect("nobody panics with it").clear();
     }
 
     /// How many checks have passed in this attempt.
     pub(crate) fn checks_passed(&self) -> u32 {
         self.checks_passed.load(Ordering::Relaxed)
+    }
+
+    /// What it found out in this attempt about what it read and made.
+    pub(crate) fn told(&self) -> Vec<EventKind> {
+        self.told.lock().expect("nobody panics with it").clone()
     }
 
     /// The limit, if it was the limit that stopped the step.

@@ -117,6 +117,9 @@ pub struct RunInfo {
     pub plan_digest: Digest,
     /// How the user names the plan file, for rerun lines; `None` for the embedded default.
     pub plan_file: Option<String>,
+    /// What else a rerun line needs, `--var NAME=VALUE` and `--work DIR`; secret values are not in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arguments: Vec<String>,
     /// When the run began, in seconds since 1970-01-01 UTC. The only wall-clock time there is.
     pub started: u64,
     /// Version of bootway.

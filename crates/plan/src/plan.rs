@@ -102,6 +102,12 @@ impl Plan {
         &self.machines
     }
 
+    /// Variables whose values came with `--var`, as they may be shown.
+    pub fn given(&self) -> impl Iterator<Item = (&str, &str)> {
+        let given = self.vars.iter().filter(|(_, var)| var.from == "--var");
+        given.map(|(name, var)| (name.as_str(), var.value.as_str()))
+    }
+
     /// Values that must not be shown.
     pub fn secrets(&self) -> &[String] {
         &self.secrets

@@ -110,7 +110,9 @@ impl<W: Write> Terminal<W> {
                 self.line(at, Tone::Dim, "·", &format!("{label}: {}", one_line(text)));
             }
             EventKind::Finding(it) if matches!(it.judgement, Judgement::Bad | Judgement::Doubtful) => {
-                self.line(at, Tone::Warn, "!", &format!("{label}: {}", one_line(&it.to_string())));
+                let bad = it.judgement == Judgement::Bad;
+                let (tone, sign) = if bad { (Tone::Bad, "✗") } else { (Tone::Warn, "!") };
+                self.line(at, tone, sign, &format!("{label}: {}", one_line(&it.to_string())));
             }
             kind if self.style.verbosity == Verbosity::Verbose => self.tell_more(at, &label, kind),
             EventKind::Made(_)

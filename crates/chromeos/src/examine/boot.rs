@@ -4,7 +4,7 @@ use bootway_exec::Cancel;
 use bootway_image::Tree;
 use bootway_plan::Judgement;
 
-use super::Notes;
+use super::{KernelReport, Notes, Subject};
 use crate::{anatomy::Anatomy, disk::Disk, firmware};
 
 /// With this in its initramfs, a shim checks the root against its signed digest before it starts it.
@@ -19,7 +19,7 @@ const AHEAD: [&str; 3] = [
     "a root file system for the boot loader",
 ];
 /// What marks the partitions of roots that a boot loader looks for.
-const ROOTS: &str = "shimboot_rootfs:";
+pub(super) const ROOTS: &str = "shimboot_rootfs:";
 /// The longest name that menus show whole.
 const LONGEST: usize = 16;
 
@@ -55,6 +55,31 @@ pub(super) fn findings(
                 evidence,
             );
         }
+    }
+}
+
+/// Whether the kernel that the firmware starts installs another one, which it vouches for by its hash.
+pub(super) fn recovers(kernels: &[KernelReport], main: u32) -> bool {
+    let main = kernels.iter().find(|kernel| kernel.number == main).and_then(|kernel| kernel.cmdline.as_ref());
+    main.is_some_and(|cmdline| cmdline.contains("kern_b_hash="))
+}
+
+/// A recovery image where a shim is wanted, or the other way round, is most likely a mistake.
+pub(super) fn role(subject: &Subject<'_>, recovers: bool, notes: &mut Notes<'_>) {
+    match (subject.starts, recovers) {
+        (true, true) => notes.say(
+            if subject.about == "the shim" { Judgement::Bad } else { Judgement::Fact },
+            "kind of image",
+            "a recovery image, no shim",
+            "its kernel vouches for the one that it installs (kern_b_hash): it starts no root of yours, and is good for firmware and module options",
+        ),
+        (false, false) => notes.say(
+            Judgement::Doubtful,
+            "kind of image",
+            "no recovery image",
+            "its kernel vouches for no other one (kern_b_hash)",
+        ),
+        (true, false) | (false, true) => {}
     }
 }
 

@@ -6,7 +6,7 @@ use bootway_exec::Cancel;
 use bootway_image::GptEntry;
 use bootway_plan::{Bytes, Judgement};
 
-use super::{KernelReport, Notes, called, chain};
+use super::{KernelReport, Notes, boot::ROOTS, called, chain};
 use crate::{
     disk::Disk,
     kernel,
@@ -191,6 +191,15 @@ fn verify(disk: &Disk, kernel: &GptEntry, root: &GptEntry, table: &DmVerity, not
                 called(kernel),
                 verified.blocks,
                 verified.hash_blocks
+            ),
+        ),
+        Err(_) if disk.gpt.entries.iter().any(|it| it.label.starts_with(ROOTS)) => notes.say(
+            Judgement::Fact,
+            name,
+            "is a boot loader, not what was signed",
+            format!(
+                "dm= of {} is about the root that the shim had; it starts this one if it does not look",
+                called(kernel)
             ),
         ),
         Err(error) => notes.say(

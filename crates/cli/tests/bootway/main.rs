@@ -6,6 +6,7 @@ mod chromeos;
 mod demo;
 mod errors;
 mod kill;
+mod ordinary;
 mod project;
 mod rootfs;
 mod same_bytes;

@@ -336,6 +336,10 @@ impl fmt::Display for ImageReport {
                 writeln!(f, "initramfs of {files} files, compression: {compression}")
             }
             ImageKind::Tree { files } => writeln!(f, "tree of {files} files"),
+            ImageKind::Unknown { starts_with } if starts_with.is_empty() => writeln!(f, "empty"),
+            ImageKind::Unknown { starts_with } if starts_with.starts_with('<') => {
+                writeln!(f, "no image: it begins with `{starts_with}`, and is a page of the web")
+            }
             ImageKind::Unknown { starts_with } => writeln!(f, "unknown: it begins with `{starts_with}`"),
         }
     }
