@@ -35,7 +35,7 @@ mod target;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  bootway write --list\n  sudo bootway write shimboot.raw /dev/sdb\n\n\
     A file can stand for a device: `truncate --size=8G stick && bootway write shimboot.raw ./stick --yes`.\n\
-    Exit code 4 if the device is refused, 5 if it cannot be written, 6 if it does not keep what was written, 130 if \
+    Exit code 4 if the image or the device is refused, 5 if it cannot be written, 6 if it does not keep what was written, 130 if \
     stopped or not confirmed.")]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct Write {

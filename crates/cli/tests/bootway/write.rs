@@ -224,6 +224,6 @@ fn help_says_what_is_refused() {
       sudo bootway write shimboot.raw /dev/sdb
 
     A file can stand for a device: `truncate --size=8G stick && bootway write shimboot.raw ./stick --yes`.
-    Exit code 4 if the device is refused, 5 if it cannot be written, 6 if it does not keep what was written, 130 if stopped or not confirmed.
+    Exit code 4 if the image or the device is refused, 5 if it cannot be written, 6 if it does not keep what was written, 130 if stopped or not confirmed.
     ");
 }
