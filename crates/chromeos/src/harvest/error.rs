@@ -193,6 +193,17 @@ impl Explain for HarvestError {
                 "the image may be damaged: hold it against its SHA-256 (`sha256 = \"…\"` in the step), or get it again"
                     .to_owned(),
             ),
+            Self::NoKernelPartition { label: Some(_), .. } => Some(
+                "name one of these with `kernel`, or leave it out for the one that the firmware would start"
+                    .to_owned(),
+            ),
+            Self::NoKernelPartition { label: None, .. } => {
+                Some("name the one to take by its label: `kernel = \"KERN-A\"`".to_owned())
+            }
+            Self::Lacks { .. } => Some(
+                "patterns of `expect` are paths in the drivers, and behind `initramfs:` in the initramfs"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

@@ -151,6 +151,7 @@ fn a_label_is_looked_for_and_not_a_number() {
     exit code 5
     error: step `it` failed
       caused by: `[dir]/shim.bin` has no partition labelled `KERN-A`: there are 1 `STATE`, 2 `ELSE`, 3 `ROOT-A`, 4 `KERN-B`, 5 `ROOT-B`, 6 `KERN-C`, 7 `ROOT-C`, 8 `OEM`, 9 `reserved`, 10 `reserved`, 11 `RWFW`, 12 `EFI-SYSTEM`
+      hint: name one of these with `kernel`, or leave it out for the one that the firmware would start
       rerun: bootway build test.plan.toml --step it
     ");
     assert!(!out(&project, "").exists(), "nothing is made of it");
@@ -231,18 +232,66 @@ fn a_shim_without_modules_is_an_error_unless_none_are_wanted() {
 
 #[test]
 fn inspect_says_who_signed_what_and_what_it_is_fit_for() {
-    let project = Project::new("");
-    let fixture = shim_fixture("recovery.bin");
-    let said = project.bootway(&["inspect", fixture.as_str(), "--json"]);
-    assert_eq!(said.code, 0, "{}", said.stderr);
-    let said: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
     let release = fs_err::read_to_string(shim_fixture("release")).unwrap();
-    let findings = said["chromeos"]["findings"].as_array().unwrap().iter().map(|it| {
-        let text = |key: &str| it[key].as_str().unwrap().replace(release.trim(), "RELEASE");
-        format!("{} {}: {}\n", text("judgement"), text("name"), text("answer"))
-    });
-    let trust: String = findings.filter(|it| !it.contains(" kernel has ")).collect();
-    insta::assert_snapshot!(trust, @"
+    let about = |name: &str| {
+        let said = Project::new("").bootway(&["inspect", shim_fixture(name).as_str(), "--json"]);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        let said: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+        let findings = said["chromeos"]["findings"].as_array().unwrap().iter().map(|it| {
+            let [judgement, name, answer] = ["judgement", "name", "answer"]
+                .map(|key| it[key].as_str().unwrap().replace(release.trim(), "[release]"));
+            assert!(it["evidence"].as_array().is_none_or(|it| !it.is_empty()), "{name} has no evidence");
+            format!("{judgement} {name}: {answer}\n")
+        });
+        format!("# {name}\n{}", findings.collect::<String>())
+    };
+    insta::assert_snapshot!([about("shim.bin"), about("recovery.bin")].concat(), @"
+    # shim.bin
+    good partition table: both copies are sound
+    fact board: bootway
+    fact release: 13505.15.0 (Chrome 87)
+    good kernel in KERN-A (2): is what was signed
+    doubtful keyblock of KERN-A (2): signed with the published recovery_key, for DEV REC !MINIOS
+    fact kernel in KERN-B (4): none
+    good root in ROOT-A (3): is what was signed
+    good refuses an unsigned root: no
+    fact programs in the initramfs: busybox, cgpt
+    good kern_guid leads to a partition: yes
+    good the partition after the kernel has a boot loader: yes
+    good state partition: as old shims want it
+    fact kernel version: [release]
+    good newest systemd that runs: any
+    fact features of ext4 that it mounts: all
+    fact reads firmware in xz: no
+    fact reads firmware in zstd: no
+    fact decompresses modules: no
+    good kernel has ext4: yes
+    good kernel has squashfs: yes
+    fact kernel has squashfs with gzip: yes
+    fact kernel has squashfs with xz: yes
+    fact kernel has squashfs with lz4: yes
+    fact kernel has squashfs with zstd: yes
+    good kernel has overlay: yes
+    fact kernel has fuse: with a module
+    fact kernel has vfat: yes
+    fact kernel has btrfs: no
+    fact kernel has devtmpfs: yes
+    fact kernel has cgroup2: yes
+    fact kernel has device mapper: yes
+    good kernel has dm-crypt: yes
+    fact kernel has dm-verity: yes
+    fact kernel has loop devices: yes
+    fact kernel has zram: with a module
+    fact kernel has usb-storage: yes
+    fact kernel has nvme: yes
+    fact kernel has kexec: no
+    fact kernel has virtual terminals: yes
+    fact kernel has console on virtual terminals: yes
+    fact kernel has serial ports: yes
+    fact kernel has console on a serial port: yes
+    fact kernel has user namespaces: yes
+    fact kernel has a ban on mounts over symlinks: no
+    # recovery.bin
     good partition table: both copies are sound
     fact board: bootway
     fact release: 15236.80.0 (Chrome 109)

@@ -230,7 +230,8 @@ fn boots(vars: &[&str]) -> String {
     let built = build(&project, "work", "all", vars);
     assert_eq!(built.code, 0, "{}", built.stderr);
     let log = fs_err::read_to_string(project.path().join("work/runs/latest/events.jsonl")).unwrap();
-    let said = log.lines().filter_map(|line| {
+    let console = log.lines().filter(|line| line.contains("\"stream\":\"console\""));
+    let said = console.filter_map(|line| {
         let text = &line[line.find("test-root: ").or_else(|| line.find("bootway-bootloader: mounted"))?..];
         Some(text.split('"').next()?.to_owned())
     });
