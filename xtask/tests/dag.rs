@@ -13,9 +13,10 @@ fn crates_use_only_what_the_architecture_allows() {
     insta::assert_snapshot!(edges(), @"
     chromeos -> exec image plan
     cli -> chromeos engine exec image plan report squashfs
-    engine -> chromeos exec image plan source sysroot vm
+    engine -> chromeos exec image nix plan source sysroot vm
     exec -> pdeath plan
     image -> exec plan squashfs
+    nix -> exec plan
     pdeath ->
     plan ->
     report -> plan

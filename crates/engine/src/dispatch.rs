@@ -17,11 +17,15 @@ pub(crate) fn run(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<Vec<S
         }
         Action::Fetch(step) => explain(bootway_source::fetch(cx, step)),
         Action::Unpack(step) => explain(bootway_source::unpack(cx, step)),
+        Action::NixBuild(step) => explain(bootway_nix::nix_build(cx, step, loaded.plan.nix())),
+        Action::NixCheck(step) => explain(bootway_nix::nix_check(cx, step, loaded.plan.nix())),
+        Action::Closure(step) => explain(bootway_nix::closure(cx, step, loaded.plan.nix())),
         Action::Tree(step) => explain(bootway_image::tree(cx, step)),
         Action::Initramfs(step) => explain(bootway_image::initramfs(cx, step)),
         Action::Squashfs(step) => explain(bootway_image::squashfs(cx, step)),
         Action::Uki(step) => explain(bootway_image::uki(cx, step)),
         Action::Disk(step) => explain(bootway_image::disk(cx, step)),
+        Action::Oci(step) => explain(bootway_image::oci(cx, step)),
         Action::Harvest(step) => explain(bootway_chromeos::harvest(cx, step)),
         Action::Inspect(step) => explain(bootway_image::inspect(cx, step)),
         Action::Vm(step) => explain(bootway_vm::vm(cx, step, loaded.plan.machines(), &chromebook::look)),
@@ -46,6 +50,9 @@ pub(crate) fn commands(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<
             let resolve = || bootway_source::debian_commands(cx.scratch, files.keyring);
             Ok(if locked.is_some() { Vec::new() } else { resolve() })
         }
+        Action::NixBuild(step) => Ok(bootway_nix::build_commands(cx, step, loaded.plan.nix())),
+        Action::NixCheck(step) => Ok(bootway_nix::check_commands(cx, step, loaded.plan.nix())),
+        Action::Closure(step) => Ok(bootway_nix::closure_commands(cx, step, loaded.plan.nix())),
         Action::Fetch(_)
         | Action::Unpack(_)
         | Action::Tree(_)
@@ -53,6 +60,7 @@ pub(crate) fn commands(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<
         | Action::Squashfs(_)
         | Action::Uki(_)
         | Action::Disk(_)
+        | Action::Oci(_)
         | Action::Inspect(_) => Ok(Vec::new()),
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) fn tools_of(step: &Step) -> Vec<Tool> {
     match &step.action {
         Action::Vm(_) => vec![Tool::QemuX86],
+        Action::NixBuild(_) | Action::NixCheck(_) | Action::Closure(_) => vec![Tool::Nix],
         Action::Disk(disk) if disk.partitions.iter().any(|it| it.fs == Some(FsKind::Ext2)) => {
             vec![Tool::Mke2fs]
         }

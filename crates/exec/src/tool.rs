@@ -22,6 +22,10 @@ pub enum Tool {
     Gpgv,
     /// Writes ext2, ext3 and ext4 where our own writer lacks a feature.
     Mke2fs,
+    /// Evaluates, and builds from flakes.
+    Nix,
+    /// Builds and asks stores.
+    NixStore,
     /// QEMU for 64-bit PCs.
     QemuX86,
     /// Makes and converts disk images.
@@ -35,6 +39,8 @@ impl Tool {
             Self::Depmod => "depmod",
             Self::Gpgv => "gpgv",
             Self::Mke2fs => "mke2fs",
+            Self::Nix => "nix",
+            Self::NixStore => "nix-store",
             Self::QemuX86 => "qemu-system-x86_64",
             Self::QemuImg => "qemu-img",
         }
@@ -46,6 +52,7 @@ impl Tool {
             Self::Depmod => "kmod",
             Self::Gpgv => "gpgv",
             Self::Mke2fs => "e2fsprogs",
+            Self::Nix | Self::NixStore => "nix-bin",
             Self::QemuX86 => "qemu-system-x86",
             Self::QemuImg => "qemu-utils",
         }
@@ -55,7 +62,9 @@ impl Tool {
     pub const fn version_args(self) -> &'static [&'static str] {
         match self {
             Self::Mke2fs => &["-V"],
-            Self::Depmod | Self::Gpgv | Self::QemuX86 | Self::QemuImg => &["--version"],
+            Self::Depmod | Self::Gpgv | Self::Nix | Self::NixStore | Self::QemuX86 | Self::QemuImg => {
+                &["--version"]
+            }
         }
     }
 

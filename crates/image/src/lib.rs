@@ -34,6 +34,7 @@ mod inspect;
 mod layout;
 mod modules;
 mod move_backup;
+mod oci;
 mod partition_type;
 mod progress;
 mod sink;
@@ -63,6 +64,7 @@ pub use inspect::{FsReport, ImageKind, ImageReport, InspectError, PartitionRepor
 pub use layout::LayoutError;
 pub use modules::ModulesError;
 pub use move_backup::{MoveBackupError, MovedBackup, move_gpt_backup};
+pub use oci::{OciError, oci};
 pub use partition_type::{guid_of as partition_type_guid, name_of as partition_type_name};
 pub use sink::SinkError;
 pub use squashfs::{SquashfsError, squashfs};

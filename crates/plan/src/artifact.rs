@@ -48,6 +48,12 @@ pub enum ArtifactKind {
     Tar,
     /// UTF-8 text.
     Text,
+    /// A program that can be started: an ELF file or a script, executable.
+    Program,
+    /// An ISO 9660 image that firmware can start from.
+    Iso,
+    /// A container image in a tar archive: an OCI layout, or what `docker save` writes.
+    Container,
 }
 
 impl ArtifactKind {
@@ -65,6 +71,9 @@ impl ArtifactKind {
             Self::Disk => "disk",
             Self::Tar => "tar",
             Self::Text => "text",
+            Self::Program => "program",
+            Self::Iso => "iso",
+            Self::Container => "container",
         }
     }
 }

@@ -70,7 +70,10 @@ pub use reference::{InvalidReference, OutputRef, Source};
 pub use resolve::resolve;
 pub use schema::json_schema;
 pub use select::{SelectError, Selection};
-pub use spec::{DefaultPhase, Need, PhaseSpec, Requires, Skips, Spec, StepCommon, StepSpec, Tier, When};
+pub use spec::{
+    DefaultPhase, Need, NixConfig, PhaseSpec, Requires, Skips, Spec, StepCommon, StepSpec, Tier, Untracked,
+    When,
+};
 pub use step::Action;
 pub use units::{Bytes, Millis, ParseBytesError, ParseMillisError};
 pub use vars::{Var, VarSpec, VarType, VarValue, Vars};

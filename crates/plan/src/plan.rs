@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Action, Digest, Name, Requires, Source, StepId,
-    spec::{DefaultPhase, Skips, StepCommon},
+    spec::{DefaultPhase, NixConfig, Skips, StepCommon},
     step::{Disk, Machines, Vm},
     vars::Var,
 };
@@ -28,6 +28,8 @@ pub struct Plan {
     pub(crate) requires: Requires,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) vars: BTreeMap<String, Var>,
+    #[serde(default, skip_serializing_if = "NixConfig::is_default")]
+    pub(crate) nix: NixConfig,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) machines: Machines,
     pub(crate) phases: Vec<Phase>,
@@ -95,6 +97,11 @@ impl Plan {
     /// What the machine must have.
     pub const fn requires(&self) -> &Requires {
         &self.requires
+    }
+
+    /// How Nix is used.
+    pub const fn nix(&self) -> &NixConfig {
+        &self.nix
     }
 
     /// Machines by name.

@@ -56,6 +56,7 @@ pub fn resolve(spec: &Spec) -> Result<Plan, Problems> {
         skips: spec.skips,
         requires: spec.requires.clone(),
         vars: spec.vars.clone(),
+        nix: spec.nix.clone(),
         machines: spec.machines.clone(),
         phases: phases.collect(),
         secrets: spec.secrets.clone(),

@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Action, Bytes, Millis, Name, StepId, node::Span, step::Machines, vars::Var};
 
+mod nix;
 mod read;
 mod when;
 
+pub use nix::{NixConfig, Untracked};
 pub use when::When;
 pub(crate) use when::prune;
 
@@ -33,6 +35,8 @@ pub struct Spec {
     pub requires: Requires,
     /// Environment of every program that the plan names.
     pub env: BTreeMap<String, String>,
+    /// How Nix is used.
+    pub nix: NixConfig,
     /// Machines by name.
     pub machines: Machines,
     /// Variables with their values; secrets are not shown.
@@ -211,6 +215,9 @@ pub(crate) struct Head {
     /// Environment of every program that the plan names.
     #[serde(default)]
     pub(crate) env: BTreeMap<String, String>,
+    /// How Nix is used.
+    #[serde(default)]
+    pub(crate) nix: NixConfig,
     /// Machines by name.
     #[serde(default)]
     pub(crate) machine: Machines,

@@ -13,6 +13,8 @@ mod command;
 mod disk;
 mod harvest;
 mod inspect;
+mod nix;
+mod oci;
 mod source;
 mod tree;
 mod uki;
@@ -24,6 +26,8 @@ pub use disk::{
 };
 pub use harvest::Harvest;
 pub use inspect::{Expect, Inspect};
+pub use nix::{Closure, NixBuild, NixCheck};
+pub use oci::Oci;
 pub use source::{Debian, Fetch, Unpack};
 pub use tree::{Compression, Compressor, Edit, Initramfs, Mode, Owners, Squashfs, Tree, TreeFrom, TreePart};
 pub use uki::Uki;
@@ -44,6 +48,12 @@ pub enum Action {
     Fetch(Fetch),
     /// An archive to a tree.
     Unpack(Unpack),
+    /// A flake's attribute to an artifact.
+    NixBuild(NixBuild),
+    /// Expectations on a flake.
+    NixCheck(NixCheck),
+    /// Store paths and all they refer to, to a store of their own.
+    Closure(Closure),
     /// Compose and edit a tree.
     Tree(Tree),
     /// A tree to a cpio archive.
@@ -54,6 +64,8 @@ pub enum Action {
     Uki(Uki),
     /// Partitions to a GPT disk.
     Disk(Disk),
+    /// A tree to a container image.
+    Oci(Oci),
     /// `ChromeOS` images to what an image of one's own is made of.
     Harvest(Harvest),
     /// Expectations on an image or tree.
@@ -64,16 +76,20 @@ pub enum Action {
 
 impl Action {
     /// Every kind, in the words of the plan.
-    pub const KINDS: [&str; 12] = [
+    pub const KINDS: [&str; 16] = [
         "command",
         "debian",
         "fetch",
         "unpack",
+        "nix-build",
+        "nix-check",
+        "closure",
         "tree",
         "initramfs",
         "squashfs",
         "uki",
         "disk",
+        "oci",
         "harvest",
         "inspect",
         "vm",
@@ -86,11 +102,15 @@ impl Action {
             Self::Debian(_) => "debian",
             Self::Fetch(_) => "fetch",
             Self::Unpack(_) => "unpack",
+            Self::NixBuild(_) => "nix-build",
+            Self::NixCheck(_) => "nix-check",
+            Self::Closure(_) => "closure",
             Self::Tree(_) => "tree",
             Self::Initramfs(_) => "initramfs",
             Self::Squashfs(_) => "squashfs",
             Self::Uki(_) => "uki",
             Self::Disk(_) => "disk",
+            Self::Oci(_) => "oci",
             Self::Harvest(_) => "harvest",
             Self::Inspect(_) => "inspect",
             Self::Vm(_) => "vm",
@@ -101,7 +121,9 @@ impl Action {
     pub fn inputs(&self) -> Vec<Source> {
         let mut sources: Vec<&Source> = match self {
             Self::Command(it) => it.sources(),
-            Self::Debian(_) | Self::Fetch(_) => Vec::new(),
+            Self::Debian(_) | Self::Fetch(_) | Self::NixBuild(_) | Self::NixCheck(_) => Vec::new(),
+            Self::Closure(it) => it.sources(),
+            Self::Oci(it) => vec![&it.from],
             Self::Unpack(it) => vec![&it.from],
             Self::Tree(it) => it.sources(),
             Self::Initramfs(it) => it.from.iter().map(TreeFrom::source).chain(&it.kernel).collect(),
@@ -127,13 +149,16 @@ impl Action {
                 it.outputs.iter().map(|(name, output)| (name.clone(), output.kind)).collect()
             }
             Self::Debian(_) | Self::Tree(_) | Self::Unpack(_) => one("tree", ArtifactKind::Tree),
+            Self::NixBuild(it) => one("built", it.kind),
+            Self::Closure(_) => one("store", ArtifactKind::Tree),
+            Self::Oci(_) => one("image", ArtifactKind::Tree),
             Self::Fetch(it) => one("file", it.kind),
             Self::Initramfs(_) => one("initramfs", ArtifactKind::Initramfs),
             Self::Squashfs(_) => one("image", ArtifactKind::Squashfs),
             Self::Uki(_) => one("uki", ArtifactKind::Efi),
             Self::Disk(it) => one("disk", it.kind()),
             Self::Harvest(it) => it.outputs(),
-            Self::Inspect(_) | Self::Vm(_) => Vec::new(),
+            Self::NixCheck(_) | Self::Inspect(_) | Self::Vm(_) => Vec::new(),
         }
     }
 
@@ -153,9 +178,15 @@ impl Action {
             Self::Uki(_) => "uki.efi".to_owned(),
             Self::Disk(_) => "disk.raw".to_owned(),
             Self::Harvest(_) => Harvest::file_name(output),
-            Self::Debian(_) | Self::Unpack(_) | Self::Tree(_) | Self::Inspect(_) | Self::Vm(_) => {
-                output.to_string()
-            }
+            Self::Debian(_)
+            | Self::Unpack(_)
+            | Self::NixBuild(_)
+            | Self::NixCheck(_)
+            | Self::Closure(_)
+            | Self::Tree(_)
+            | Self::Oci(_)
+            | Self::Inspect(_)
+            | Self::Vm(_) => output.to_string(),
         }
     }
 
@@ -174,6 +205,10 @@ impl Action {
             Self::Debian(it) => format!("{} from Debian {}", it.packages.join(", "), it.suite),
             Self::Fetch(it) => it.url.clone(),
             Self::Unpack(it) => it.from.to_string(),
+            Self::NixBuild(it) => it.attribute.clone(),
+            Self::NixCheck(it) => it.flake.clone().unwrap_or_else(|| ".".to_owned()),
+            Self::Closure(it) => format!("{} roots", it.roots.len()),
+            Self::Oci(it) => it.from.to_string(),
             Self::Tree(it) => it.summary(),
             Self::Initramfs(it) => it.summary(),
             Self::Squashfs(it) => it.summary(),

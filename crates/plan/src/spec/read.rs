@@ -63,6 +63,7 @@ impl Spec {
             skips: head.skips,
             requires: head.requires,
             env: head.env,
+            nix: head.nix,
             machines: head.machine,
             vars: bound.shown,
             phases,

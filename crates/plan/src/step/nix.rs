@@ -1,0 +1,59 @@
+//! Parameters of `nix-build`, `nix-check` and `closure`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{ArtifactKind, Bytes, Source};
+
+/// An attribute of a flake to an artifact: evaluated, realised, found in its output, and verified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct NixBuild {
+    /// The attribute: `bootImage`, or `packages.x86_64-linux.bootImage`.
+    pub attribute: String,
+    /// The flake; that of `[nix]` unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flake: Option<String>,
+    /// Which output of the derivation; `out` unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// A pattern inside the output that must match exactly one file; the output itself unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub glob: Option<String>,
+    /// What it must be.
+    #[serde(default = "any_file")]
+    pub kind: ArtifactKind,
+    /// How big it must be at least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_size: Option<Bytes>,
+    /// Whether evaluation may look at the environment; as `[nix]` says unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impure: Option<bool>,
+}
+
+const fn any_file() -> ArtifactKind {
+    ArtifactKind::File
+}
+
+/// What must hold of a flake, by evaluation alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct NixCheck {
+    /// The flake; that of `[nix]` unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flake: Option<String>,
+}
+
+/// Store paths and everything that they refer to, installed into a store of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Closure {
+    /// Steps of kind `nix-build` whose store paths are the roots.
+    pub roots: Vec<Source>,
+}
+
+impl Closure {
+    pub(super) fn sources(&self) -> Vec<&Source> {
+        self.roots.iter().collect()
+    }
+}
