@@ -19,7 +19,8 @@ pub struct Sandbox<'a> {
     pub cancel: Cancel,
     /// What the step reads.
     pub inputs: Inputs,
-    env: BTreeMap<String, String>,
+    /// Environment of the step.
+    pub env: BTreeMap<String, String>,
     paths: [camino::Utf8PathBuf; 4],
 }
 
