@@ -128,6 +128,11 @@ fn check_parameters(step: &StepSpec, problems: &mut Collector<'_>) {
         Action::Vm(vm) => check_vm(step, vm, problems),
         Action::Command(command) => check_command(step, command, problems),
         Action::Inspect(inspect) => check_inspect(step, inspect, problems),
+        Action::NixCheck(check) => {
+            for (text, message) in check.problems() {
+                problems.add(&text.map_or_else(|| step.action_span.clone(), |it| step.place_of(&it)), message);
+            }
+        }
         Action::Squashfs(squashfs) => {
             if let Some(reason) = squashfs.impossible() {
                 problems.add(&step.action_span, reason);

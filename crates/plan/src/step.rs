@@ -14,6 +14,7 @@ mod disk;
 mod harvest;
 mod inspect;
 mod nix;
+mod nix_check;
 mod oci;
 mod source;
 mod tree;
@@ -26,7 +27,8 @@ pub use disk::{
 };
 pub use harvest::Harvest;
 pub use inspect::{Expect, Inspect};
-pub use nix::{Closure, NixBuild, NixCheck};
+pub use nix::{Closure, NixBuild};
+pub use nix_check::{Gating, Names, Naming, NixCheck, Profiles, Refuses, Throws};
 pub use oci::Oci;
 pub use source::{Debian, Fetch, Unpack};
 pub use tree::{Compression, Compressor, Edit, Initramfs, Mode, Owners, Squashfs, Tree, TreeFrom, TreePart};
@@ -198,6 +200,13 @@ impl Action {
         }
     }
 
+    /// Whether what an earlier run of it made or found is never good enough for this one.
+    ///
+    /// Every effect is like this, and a look at a flake, whose files are not among the inputs of the step.
+    pub fn runs_each_time(&self) -> bool {
+        self.is_effect() || matches!(self, Self::NixCheck(_))
+    }
+
     /// What it does, in a few words.
     pub fn summary(&self) -> String {
         match self {
@@ -206,7 +215,7 @@ impl Action {
             Self::Fetch(it) => it.url.clone(),
             Self::Unpack(it) => it.from.to_string(),
             Self::NixBuild(it) => it.attribute.clone(),
-            Self::NixCheck(it) => it.flake.clone().unwrap_or_else(|| ".".to_owned()),
+            Self::NixCheck(it) => it.summary(),
             Self::Closure(it) => format!("{} roots", it.roots.len()),
             Self::Oci(it) => it.from.to_string(),
             Self::Tree(it) => it.summary(),

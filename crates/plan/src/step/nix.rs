@@ -1,4 +1,4 @@
-//! Parameters of `nix-build`, `nix-check` and `closure`.
+//! Parameters of `nix-build` and `closure`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,15 +33,6 @@ pub struct NixBuild {
 
 const fn any_file() -> ArtifactKind {
     ArtifactKind::File
-}
-
-/// What must hold of a flake, by evaluation alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct NixCheck {
-    /// The flake; that of `[nix]` unless said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub flake: Option<String>,
 }
 
 /// Store paths and everything that they refer to, installed into a store of their own.
