@@ -43,6 +43,7 @@ mod id;
 mod manifest;
 mod nearest;
 mod node;
+mod ordered;
 mod plan;
 mod problem;
 mod reference;
@@ -51,6 +52,7 @@ mod schema;
 mod select;
 mod spec;
 pub mod step;
+mod target;
 mod units;
 mod vars;
 
@@ -64,6 +66,7 @@ pub use failure::{Class, Explain, Failure, exit_code};
 pub use id::{InvalidName, Name, OutputName, StepId};
 pub use manifest::{Entry, EntryKind, InvalidManifest, Manifest, TreePath};
 pub use nearest::nearest;
+pub use ordered::Ordered;
 pub use plan::{Phase, Plan, Step};
 pub use problem::{Place, Problem, Problems};
 pub use reference::{InvalidReference, OutputRef, Source};
@@ -71,9 +74,14 @@ pub use resolve::resolve;
 pub use schema::json_schema;
 pub use select::{SelectError, Selection};
 pub use spec::{
-    DefaultPhase, Need, NixConfig, PhaseSpec, Requires, Skips, Spec, StepCommon, StepSpec, Tier, Untracked,
-    When,
+    DefaultPhase, Generate, Need, NixConfig, PhaseSpec, Requires, Skips, Spec, StepCommon, StepSpec, Tier,
+    Untracked, When,
 };
 pub use step::Action;
+pub use target::{
+    Argv, Cell, ChooseError, Container, EnvSpec, Facts, Grid, GridError, Healthcheck, InvalidProfile,
+    InvalidProfileList, InvalidTargetTemplate, Needs, Place as TargetPlace, Platform, Profile, Profiles,
+    System, Target, TargetTemplate, Targets, Unavailable, Variant,
+};
 pub use units::{Bytes, Millis, ParseBytesError, ParseMillisError};
 pub use vars::{Var, VarSpec, VarType, VarValue, Vars};

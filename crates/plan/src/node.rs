@@ -78,6 +78,13 @@ impl Node {
         Some(entries.remove(at))
     }
 
+    /// Puts an entry that was taken out back, in its place.
+    pub(crate) fn put(&mut self, entry: Option<(Key, Self)>) {
+        let Value::Table(entries) = &mut self.value else { return };
+        entries.extend(entry);
+        entries.sort_by_key(|(key, _)| key.span.start);
+    }
+
     /// Calls `change` on every string below, with its place; what it returns takes the string's place.
     pub(crate) fn each_string(&mut self, change: &mut dyn FnMut(&Span, &str) -> Option<Value>) {
         match &mut self.value {

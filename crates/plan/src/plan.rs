@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Action, Digest, Name, Requires, Source, StepId,
-    spec::{DefaultPhase, NixConfig, Skips, StepCommon},
+    Action, Digest, Name, Requires, Source, StepId, Targets,
+    spec::{DefaultPhase, Generate, NixConfig, Skips, StepCommon},
     step::{Disk, Machines, Vm},
     vars::Var,
 };
@@ -32,6 +32,10 @@ pub struct Plan {
     pub(crate) nix: NixConfig,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) machines: Machines,
+    #[serde(default, skip_serializing_if = "Targets::is_empty")]
+    pub(crate) targets: Targets,
+    #[serde(default, skip_serializing_if = "Generate::is_empty")]
+    pub(crate) generate: Generate,
     pub(crate) phases: Vec<Phase>,
     #[serde(skip)]
     pub(crate) secrets: Vec<String>,
@@ -107,6 +111,16 @@ impl Plan {
     /// Machines by name.
     pub const fn machines(&self) -> &Machines {
         &self.machines
+    }
+
+    /// What a flake offers to run, by name, in the order of the file.
+    pub const fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
+    /// Files that are made from the targets.
+    pub const fn generate(&self) -> &Generate {
+        &self.generate
     }
 
     /// Variables whose values came with `--var`, as they may be shown.

@@ -27,9 +27,10 @@ pub fn resolve(spec: &Spec) -> Result<Plan, Problems> {
         .enumerate()
         .flat_map(|(phase, it)| it.steps.iter().map(move |step| (phase, step)))
         .collect();
-    if all.is_empty() {
+    if all.is_empty() && spec.targets.is_empty() {
         problems.add(&(0..0), "this plan has no steps: add `[[phase]]` with a `[[phase.step]]`");
     }
+    crate::target::check(&spec.targets, spec.target_table.as_ref(), &mut problems);
     check_names(spec, &all, &mut problems);
     check_machines(spec, &all, &mut problems);
     let mut steps = Vec::new();
@@ -58,6 +59,8 @@ pub fn resolve(spec: &Spec) -> Result<Plan, Problems> {
         vars: spec.vars.clone(),
         nix: spec.nix.clone(),
         machines: spec.machines.clone(),
+        targets: spec.targets.clone(),
+        generate: spec.generate.clone(),
         phases: phases.collect(),
         secrets: spec.secrets.clone(),
     })
@@ -130,7 +133,8 @@ fn check_parameters(step: &StepSpec, problems: &mut Collector<'_>) {
         Action::Inspect(inspect) => check_inspect(step, inspect, problems),
         Action::NixCheck(check) => {
             for (text, message) in check.problems() {
-                problems.add(&text.map_or_else(|| step.action_span.clone(), |it| step.place_of(&it)), message);
+                problems
+                    .add(&text.map_or_else(|| step.action_span.clone(), |it| step.place_of(&it)), message);
             }
         }
         Action::Squashfs(squashfs) => {

@@ -5,12 +5,19 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Action, Bytes, Millis, Name, StepId, node::Span, step::Machines, vars::Var};
+use crate::{
+    Action, Bytes, Millis, Name, StepId, Targets,
+    node::{Node, Span},
+    step::Machines,
+    vars::Var,
+};
 
+mod generate;
 mod nix;
 mod read;
 mod when;
 
+pub use generate::Generate;
 pub use nix::{NixConfig, Untracked};
 pub use when::When;
 pub(crate) use when::prune;
@@ -39,6 +46,10 @@ pub struct Spec {
     pub nix: NixConfig,
     /// Machines by name.
     pub machines: Machines,
+    /// What a flake offers to run, by name.
+    pub targets: Targets,
+    /// Files that are made from the targets.
+    pub generate: Generate,
     /// Variables with their values; secrets are not shown.
     pub vars: BTreeMap<String, Var>,
     /// In order.
@@ -46,6 +57,7 @@ pub struct Spec {
     pub(crate) values: BTreeMap<String, String>,
     pub(crate) secrets: Vec<String>,
     pub(crate) text: String,
+    pub(crate) target_table: Option<Node>,
 }
 
 /// Which phases run when none is selected.
@@ -221,6 +233,12 @@ pub(crate) struct Head {
     /// Machines by name.
     #[serde(default)]
     pub(crate) machine: Machines,
+    /// What a flake offers to run, by name.
+    #[serde(default)]
+    pub(crate) target: Targets,
+    /// Files that are made from the targets.
+    #[serde(default)]
+    pub(crate) generate: Generate,
 }
 
 /// The keys of a phase besides `step`.

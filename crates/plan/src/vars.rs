@@ -10,6 +10,7 @@ use crate::{
     node::{Key, Node, Value},
     problem::Collector,
     spec::When,
+    target::PLACES,
 };
 
 /// What the world outside the plan says about its variables.
@@ -268,26 +269,47 @@ impl VarSpec {
 /// Places that a running step fills in; they are no variables.
 const BUILT_IN: [&str; 3] = ["plan-dir", "out", "scratch"];
 
+/// Who looks at a text again once its variables are filled in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Later<'a> {
+    /// Nobody.
+    Nothing,
+    /// A running `command`: the built-in places and the steps of the plan stay.
+    Command(&'a [String]),
+    /// A target: what a profile and a variant fill in stays, and no variable takes its place.
+    Target,
+}
+
+impl Later<'_> {
+    /// Whether `${NAME}` stays although it may be a variable.
+    fn claims(self, name: &str) -> bool {
+        matches!(self, Self::Target) && PLACES.contains(&name)
+    }
+
+    /// Whether `${NAME}`, which is no variable, stays.
+    fn knows(self, name: &str) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Command(steps) => stays(name, steps),
+            Self::Target => PLACES.contains(&name),
+        }
+    }
+}
+
 /// Replaces `${NAME}` in every string of `node`; `$${` stands for `${`.
 ///
-/// A string that is nothing but a variable of type `int` or `bool` becomes a number or a truth value. With `steps`,
-/// the names of steps and the built-in places may stay: their step fills them in.
-pub(crate) fn substitute(
-    node: &mut Node,
-    bound: &Bound,
-    steps: Option<&[String]>,
-    problems: &mut Collector<'_>,
-) {
+/// A string that is nothing but a variable of type `int` or `bool` becomes a number or a truth value.
+pub(crate) fn substitute(node: &mut Node, bound: &Bound, later: Later<'_>, problems: &mut Collector<'_>) {
     node.each_string(&mut |span, text| {
-        if let Some(value) = whole(text, bound) {
+        if let Some(value) = whole(text, bound, later) {
             return Some(value);
         }
         let mut result = String::new();
         let mut rest = text;
         while let Some(at) = rest.find("${") {
             if rest[..at].ends_with('$') {
-                // The text of a `command` is looked at once more, when its step runs.
-                result += if steps.is_some() { &rest[..at] } else { &rest[..at - 1] };
+                // A text that is looked at once more keeps its mark until then.
+                result += if matches!(later, Later::Nothing) { &rest[..at - 1] } else { &rest[..at] };
                 result += "${";
                 rest = &rest[at + 2..];
                 continue;
@@ -299,10 +321,10 @@ pub(crate) fn substitute(
             };
             result += &rest[..at];
             let name = &rest[at + 2..end];
-            match (bound.values.get(name), steps) {
-                (Some(value), _) => result += value,
-                (None, Some(steps)) if stays(name, steps) => result += &rest[at..=end],
-                (None, _) => problems.add(span, unknown_place(name, bound, steps)),
+            match bound.values.get(name) {
+                Some(value) if !later.claims(name) => result += value,
+                _ if later.knows(name) => result += &rest[at..=end],
+                _ => problems.add(span, unknown_place(name, bound, later)),
             }
             rest = &rest[end + 1..];
         }
@@ -312,8 +334,11 @@ pub(crate) fn substitute(
 }
 
 /// The number or truth value that `text` stands for, if it is nothing but such a variable.
-fn whole(text: &str, bound: &Bound) -> Option<Value> {
+fn whole(text: &str, bound: &Bound, later: Later<'_>) -> Option<Value> {
     let name = text.strip_prefix("${")?.strip_suffix('}')?;
+    if later.claims(name) {
+        return None;
+    }
     let value = bound.values.get(name)?;
     match bound.kinds.get(name)? {
         VarType::Int => value.parse().ok().map(Value::Integer),
@@ -327,10 +352,11 @@ fn stays(name: &str, steps: &[String]) -> bool {
     BUILT_IN.contains(&name) || name.contains('/') || steps.iter().any(|it| it == step)
 }
 
-fn unknown_place(name: &str, bound: &Bound, steps: Option<&[String]>) -> String {
-    if steps.is_none() && BUILT_IN.contains(&name) {
+fn unknown_place(name: &str, bound: &Bound, later: Later<'_>) -> String {
+    if matches!(later, Later::Nothing) && BUILT_IN.contains(&name) {
         return format!("`${{{name}}}` is known only to `command` steps: write a relative path instead");
     }
-    let known: Vec<&str> = bound.values.keys().map(String::as_str).collect();
+    let places: &[&str] = if matches!(later, Later::Target) { &PLACES } else { &[] };
+    let known: Vec<&str> = bound.values.keys().map(String::as_str).chain(places.iter().copied()).collect();
     unknown("variable", name, &known)
 }

@@ -3,10 +3,10 @@
 use super::{FORMAT, Head, PhaseHead, PhaseSpec, Spec, StepCommon, StepSpec, prune};
 use crate::{
     Action,
-    nearest::unknown,
+    nearest::{nearest, unknown},
     node::{self, Node},
     problem::{Collector, Problems},
-    vars::{Vars, bind, substitute},
+    vars::{Later, Vars, bind, substitute},
 };
 
 impl Spec {
@@ -31,10 +31,20 @@ impl Spec {
         }
         let mut phases = root.take("phase").map(|(_, node)| node);
         let steps = phases.as_ref().map_or_else(Vec::new, step_names);
-        substitute(&mut root, &bound, None, &mut problems);
+        let mut targets = root.take("target");
+        substitute(&mut root, &bound, Later::Nothing, &mut problems);
+        if let Some((_, node)) = &mut targets {
+            each_template(node, false, &mut |node, is_template| {
+                let later = if is_template { Later::Target } else { Later::Nothing };
+                substitute(node, &bound, later, &mut problems);
+            });
+        }
+        let target_table = targets.as_ref().map(|(_, node)| node.clone());
+        root.put(targets);
         if let Some(phases) = &mut phases {
             each_action(phases, &mut |kind, node| {
-                substitute(node, &bound, (kind == "command").then_some(steps.as_slice()), &mut problems);
+                let later = if kind == "command" { Later::Command(&steps) } else { Later::Nothing };
+                substitute(node, &bound, later, &mut problems);
             });
         }
         let mut errors = Vec::new();
@@ -65,12 +75,31 @@ impl Spec {
             env: head.env,
             nix: head.nix,
             machines: head.machine,
+            targets: head.target,
+            generate: head.generate,
             vars: bound.shown,
             phases,
             values: bound.values,
             secrets: bound.secrets,
             text: text.to_owned(),
+            target_table,
         })
+    }
+}
+
+/// Keys of a target, or of a variant, whose texts are templates.
+const TEMPLATES: [&str; 4] = ["attribute", "run", "image", "env"];
+
+/// Calls `change` with every part of the `[target]` table that is a template, or holds none.
+fn each_template(node: &mut Node, is_template: bool, change: &mut dyn FnMut(&mut Node, bool)) {
+    match &mut node.value {
+        node::Value::Table(entries) if !is_template => {
+            for (key, node) in entries {
+                // A key that is misspelt is one problem; what is in it is not a second.
+                each_template(node, nearest(&key.text, TEMPLATES).is_some(), change);
+            }
+        }
+        _ => change(node, is_template),
     }
 }
 
