@@ -37,6 +37,7 @@ pub struct Cmd {
     pub(crate) dir: Option<Utf8PathBuf>,
     pub(crate) stdin: Stdin,
     pub(crate) limit: Duration,
+    pub(crate) grace: Duration,
 }
 
 /// What a program reads from standard input.
@@ -73,6 +74,7 @@ impl Cmd {
             dir: None,
             stdin: Stdin::Null,
             limit: DEFAULT_LIMIT,
+            grace: Duration::ZERO,
         }
     }
 
@@ -122,8 +124,8 @@ impl Cmd {
         if let Stdin::File(file) = &self.stdin { file.exists() } else { true }
     }
 
-    /// `text` with every secret replaced.
-    pub(crate) fn redact(&self, text: &str) -> String {
+    /// `text` with every secret of this command replaced.
+    pub fn redact(&self, text: &str) -> String {
         let secrets = self.secrets.iter().filter(|secret| !secret.is_empty());
         secrets.fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "[secret]"))
     }
@@ -137,6 +139,13 @@ impl Cmd {
     #[must_use]
     pub fn dir(mut self, dir: &Utf8Path) -> Self {
         self.dir = Some(dir.to_owned());
+        self
+    }
+
+    /// Asks it to end (SIGTERM) when it must stop, and kills it only if it still runs `grace` later.
+    #[must_use]
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
         self
     }
 

@@ -40,7 +40,7 @@ pub use children::kill_leftovers;
 pub use cmd::{Cmd, Program};
 pub use cx::{Cx, Input, Inputs, MissingInput, Output as StepOutput};
 pub use lines::Lines;
-pub use run::{Output, RunError, run};
+pub use run::{Ended, Output, RunError, listen, run};
 pub use runner::{Exit, Poll, Process, Runner, SpawnError, Usage};
 pub use sandbox::Sandbox;
 pub use scripted::{Reply, ScriptedRunner};

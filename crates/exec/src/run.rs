@@ -17,6 +17,15 @@ pub struct Output {
     pub stdout: Vec<u8>,
 }
 
+/// How a program ended, well or badly, and what it printed on standard output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// How it ended.
+    pub exit: Exit,
+    /// Standard output, byte for byte.
+    pub stdout: Vec<u8>,
+}
+
 /// Runs `cmd` to its end, emitting its lines as they come.
 ///
 /// # Errors
@@ -24,32 +33,61 @@ pub struct Output {
 /// Anything but exit code 0, a time limit or a cancellation that was hit, or a program that could not be started.
 /// The program and everything it started have ended when this returns.
 pub fn run(cx: &Cx<'_>, cmd: &Cmd) -> Result<Output, RunError> {
+    let mut say = |stream, line: String| {
+        (cx.emit)(EventKind::Line { stream, text: cmd.redact(&line) });
+        Some(line)
+    };
+    match attend(cx, cmd, true, &mut say)? {
+        Ended { exit: Exit::Code(0), stdout } => Ok(Output { stdout }),
+        Ended { exit, .. } => Err(RunError::Failed { cmd: cmd.to_string(), exit }),
+    }
+}
+
+/// Runs `cmd` to its end, with its standard error in the words of a program: each line goes to `hear`, which emits
+/// what it means and returns what a person would have read, for heartbeats. Standard output is data and only kept.
+///
+/// # Errors
+///
+/// As [`run`], except that any exit code is an answer.
+pub fn listen(
+    cx: &Cx<'_>,
+    cmd: &Cmd,
+    hear: &mut dyn FnMut(String) -> Option<String>,
+) -> Result<Ended, RunError> {
+    attend(cx, cmd, false, &mut |_, line| hear(line))
+}
+
+fn attend(
+    cx: &Cx<'_>,
+    cmd: &Cmd,
+    stdout_too: bool,
+    hear: &mut dyn FnMut(Stream, String) -> Option<String>,
+) -> Result<Ended, RunError> {
     (cx.emit)(EventKind::Command { line: cmd.to_string() });
     let started = Instant::now();
     let mut process = cx.runner.spawn(cmd)?;
     let limit = cx.limit.map_or(cmd.limit, |limit| limit.min(cmd.limit));
     let mut stdout = Vec::new();
     let (mut out_lines, mut err_lines) = (Lines::default(), Lines::default());
-    let emit = |stream, text: String| (cx.emit)(EventKind::Line { stream, text: cmd.redact(&text) });
     let mut silence = Silence::new(started, cx.silent_warn);
     let exit = loop {
         if cx.cancel.is_cancelled() {
-            process.kill();
+            stop(&mut *process, cmd.grace);
             return Err(RunError::Cancelled);
         }
         if limit <= started.elapsed() {
-            process.kill();
+            stop(&mut *process, cmd.grace);
             return Err(RunError::TimedOut { cmd: cmd.to_string(), limit });
         }
         match process.poll(PATIENCE) {
             Poll::Output(stream, bytes) => {
                 let lines = match stream {
-                    Stream::Stdout => &mut out_lines,
-                    Stream::Stderr | Stream::Console => &mut err_lines,
+                    Stream::Stdout if stdout_too => out_lines.push(&bytes),
+                    Stream::Stdout => Vec::new(),
+                    Stream::Stderr | Stream::Console => err_lines.push(&bytes),
                 };
-                for line in lines.push(&bytes) {
-                    silence.heard(&line);
-                    emit(stream, line);
+                for line in lines {
+                    silence.heard(hear(stream, line));
                 }
                 if stream == Stream::Stdout {
                     stdout.extend(bytes);
@@ -67,13 +105,20 @@ pub fn run(cx: &Cx<'_>, cmd: &Cmd) -> Result<Output, RunError> {
     for (stream, lines) in [(Stream::Stdout, out_lines), (Stream::Stderr, err_lines)] {
         let last = lines.unfinished();
         if !last.is_empty() {
-            emit(stream, last);
+            hear(stream, last);
         }
     }
-    match exit {
-        Exit::Code(0) => Ok(Output { stdout }),
-        _ => Err(RunError::Failed { cmd: cmd.to_string(), exit }),
+    Ok(Ended { exit, stdout })
+}
+
+/// Ends a program: asks it first if it has `grace` to clear up after itself.
+fn stop(process: &mut dyn crate::Process, grace: Duration) {
+    if !grace.is_zero() {
+        process.terminate();
+        let asked = Instant::now();
+        while asked.elapsed() < grace && !matches!(process.poll(PATIENCE), Poll::Ended(_)) {}
     }
+    process.kill();
 }
 
 /// How long a program has said nothing, and when to say so.
@@ -90,11 +135,12 @@ impl Silence {
         Self { started: now, heard: now, warned: now, warn, last: None }
     }
 
-    fn heard(&mut self, line: &str) {
+    fn heard(&mut self, line: Option<String>) {
+        let Some(line) = line else { return };
         self.heard = Instant::now();
         self.warned = self.heard;
         if !line.trim().is_empty() {
-            self.last = Some(line.to_owned());
+            self.last = Some(line);
         }
     }
 
@@ -198,6 +244,27 @@ mod tests {
     fn stops_at_the_limit() {
         let (result, _) = with(&SystemRunner::default(), &sh("exec sleep 60").limit(PATIENCE));
         assert!(matches!(result, Err(RunError::TimedOut { .. })), "{result:?}");
+    }
+
+    /// Without the grace the program would not have got to say goodbye.
+    #[test]
+    fn a_program_with_grace_clears_up_before_it_ends() {
+        let runner = SystemRunner::default();
+        let sandbox = Sandbox::new(&runner);
+        let (ready, gone) = (sandbox.root().join("ready"), sandbox.root().join("gone"));
+        let script = format!("trap 'touch {gone}; exit 1' TERM; touch {ready}; while :; do sleep 0.01; done");
+        let cmd = sh(&script).grace(Duration::from_secs(20));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ready.exists() {
+                    std::thread::yield_now();
+                }
+                sandbox.cancel.cancel();
+            });
+            let result = run(&sandbox.cx(), &cmd);
+            assert!(matches!(result, Err(RunError::Cancelled)), "{result:?}");
+        });
+        assert!(gone.exists());
     }
 
     #[test]

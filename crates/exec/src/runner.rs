@@ -26,6 +26,11 @@ pub trait Process: fmt::Debug + Send {
         Usage::default()
     }
 
+    /// Asks it to end.
+    fn terminate(&mut self) {
+        self.kill();
+    }
+
     /// Ends it now, and everything it was going to print with it.
     fn kill(&mut self);
 }

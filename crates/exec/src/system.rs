@@ -138,6 +138,12 @@ impl Process for SystemProcess {
         group_usage(self.group)
     }
 
+    fn terminate(&mut self) {
+        if let Some(group) = i32::try_from(self.group).ok().and_then(Pid::from_raw) {
+            let _ = kill_process_group(group, Signal::TERM);
+        }
+    }
+
     fn kill(&mut self) {
         if let Some(group) = i32::try_from(self.group).ok().and_then(Pid::from_raw) {
             // The only error is that all of it has ended already.

@@ -1,26 +1,45 @@
 //! Flake attributes to verified artifacts, contracts of flakes, and closures of store paths.
+//!
+//! Everything goes over Nix's structured interfaces, of every version from 2.8 on and of Lix: JSON ([`shapes`]), the
+//! log in `internal-json`, and exit codes of `nix-store`, which tell failures apart where those of `nix build` do not.
+//!
+//! - [`Flake`] evaluates: attribute to value, attribute to derivation.
+//! - [`nix_build`] is the step: evaluate, realise, find the artifact in the output, and keep it from being collected.
+//!
+//! ```
+//! use bootway_exec::{Reply, Sandbox, ScriptedRunner, Tool};
+//! use bootway_nix::Flake;
+//! use bootway_plan::NixConfig;
+//!
+//! let runner = ScriptedRunner::default().on(Tool::Nix, Reply::ok(r#"["default","low-latency"]"#));
+//! let sandbox = Sandbox::new(&runner);
+//! let (cx, config) = (sandbox.cx(), NixConfig::default());
+//! let profiles = Flake::new(&cx, &config, None).attr_names("profiles")?;
+//! assert_eq!(profiles, ["default", "low-latency"]);
+//! # Ok::<(), bootway_nix::EvalError>(())
+//! ```
 #![forbid(unsafe_code)]
 
 mod build;
+mod call;
 mod check;
-mod closure;
+pub mod closure;
+mod eval;
+mod log;
+pub mod shapes;
 #[cfg(test)]
 mod testing;
+mod untracked;
+mod version;
 
 pub use build::{BuildError, build_commands, nix_build};
+pub use call::{CallError, Nix};
 pub use check::{CheckError, check_commands, nix_check};
-pub use closure::{ClosureError, closure, closure_commands};
-
-#[cfg(test)]
-mod tests {
-    use crate::testing::{TestNix, derivation, packages};
-
-    #[test]
-    fn a_store_of_its_own_builds_a_flake_without_nixpkgs() {
-        let nix = TestNix::new();
-        let flake = nix.flake("demo", &packages(&[("hello", &derivation("hello", "echo hi > $out"))]));
-        nix.git(&flake);
-        let printed = nix.ok("nix", &["build", "--no-link", "--json", &format!("{flake}#hello")]);
-        assert!(printed.contains(nix.store().as_str()), "{printed}");
-    }
-}
+pub use closure::{
+    ClosureError, ClosureInfo, Damage, Install, Installed, InvalidRegistration, InvalidStorePath, Isolation,
+    LocalStore, Nar, NotAClosure, PathInfo, References, Registration, StorePath, Wrong, closure,
+    closure_commands, install, isolate, isolate_commands, nar, nar_size, verify_store, write_nar,
+};
+pub use eval::{EvalError, Flake};
+pub use untracked::UntrackedFiles;
+pub use version::{Family, InvalidVersion, Version};

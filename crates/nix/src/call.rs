@@ -1,0 +1,226 @@
+//! How Nix is called: which programs, what every call says, and what came back.
+
+use std::time::{Duration, Instant};
+
+use bootway_exec::{Cmd, Cx, Ended, Exit, RunError, Tool, listen};
+use bootway_plan::{Class, EventKind, Explain, Millis, NixConfig, Stream, Unit};
+use camino::{Utf8Path, Utf8PathBuf};
+use thiserror::Error;
+
+use crate::log::{Log, Told};
+
+/// How long Nix has to stop its builders and to let go of its locks when it must stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Evaluations and builds take as long as they take; the step's `limit` ends them.
+const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// How often progress is told at most.
+const PROGRESS: Duration = Duration::from_millis(200);
+
+/// Nix as a plan wants it to be called.
+///
+/// Every call has the environment of the step, so that one variable in a plan (`NIX_STORE_DIR`, `NIX_CONFIG`) is true
+/// for all of them.
+#[derive(Clone, Copy)]
+#[expect(missing_debug_implementations, reason = "holds a closure")]
+pub struct Nix<'a> {
+    pub(crate) cx: Cx<'a>,
+    pub(crate) config: &'a NixConfig,
+}
+
+/// What a call that ended by itself came to.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) cmd: String,
+    pub(crate) exit: Exit,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) log: Log,
+}
+
+impl<'a> Nix<'a> {
+    /// As `config` says, in the context of a step.
+    pub fn new(cx: &Cx<'a>, config: &'a NixConfig) -> Self {
+        let silent_warn = config.silent_warn.map_or(cx.silent_warn, Millis::duration);
+        Self { cx: Cx { silent_warn, ..*cx }, config }
+    }
+
+    /// `nix SUBCOMMAND…`, with what the plan says about stores.
+    pub(crate) fn nix(&self, subcommand: &[&str]) -> Cmd {
+        let cmd = Cmd::new(Tool::Nix)
+            .args(subcommand.iter().copied())
+            .args(["--extra-experimental-features", "nix-command flakes"]);
+        self.dressed(cmd)
+    }
+
+    /// `nix SUBCOMMAND…` that evaluates.
+    pub(crate) fn evaluate(&self, subcommand: &[&str], impure: bool) -> Cmd {
+        let cmd = self.nix(subcommand);
+        let cmd = if impure { cmd.arg("--impure") } else { cmd };
+        cmd.args(["--log-format", "internal-json"]).args(&self.config.args)
+    }
+
+    /// `nix-store OPERATION`, with what the plan says about stores.
+    pub(crate) fn store(&self, operation: &str) -> Cmd {
+        self.dressed(Cmd::new(Tool::NixStore).arg(operation))
+    }
+
+    fn dressed(&self, mut cmd: Cmd) -> Cmd {
+        if let Some(store) = &self.config.store {
+            cmd = cmd.args(["--store".to_owned(), store_url(self.cx.plan_dir, store)]);
+        }
+        if let Some(substituters) = &self.config.substituters {
+            cmd = cmd.args(["--option".to_owned(), "substituters".to_owned(), substituters.join(" ")]);
+            if substituters.is_empty() {
+                cmd = cmd.args(["--option", "flake-registry", ""]);
+            }
+        }
+        if let Some(builders) = &self.config.builders {
+            cmd = cmd.args(["--option".to_owned(), "builders".to_owned(), builders.join(" ; ")]);
+        }
+        for (name, value) in self.cx.env {
+            cmd = cmd.env(name, value);
+        }
+        for secret in self.cx.secrets {
+            cmd = cmd.secret(secret);
+        }
+        cmd.limit(NO_LIMIT).grace(GRACE)
+    }
+
+    /// Runs `cmd` to its end, telling what it says.
+    pub(crate) fn ask(&self, cmd: &Cmd) -> Result<Answer, CallError> {
+        let mut log = Log::default();
+        let mut teller = Teller { cx: &self.cx, cmd, progress: None, told: None };
+        let ended = listen(&self.cx, cmd, &mut |line| {
+            let told = log.hear(&line)?;
+            teller.tell(&told);
+            told.text()
+        });
+        teller.end();
+        let Ended { exit, stdout } = ended?;
+        Ok(Answer { cmd: cmd.to_string(), exit, stdout, log })
+    }
+
+    /// Runs `cmd`, which must succeed, and returns what it printed.
+    pub(crate) fn must(&self, cmd: &Cmd) -> Result<Vec<u8>, CallError> {
+        let answer = self.ask(cmd)?;
+        if answer.exit == Exit::Code(0) { Ok(answer.stdout) } else { Err(answer.into_error()) }
+    }
+
+    /// Where a store path is in the file system: below the root of a store of its own.
+    pub(crate) fn on_disk(&self, path: &Utf8Path) -> Utf8PathBuf {
+        match self.config.store.as_deref().and_then(|store| root_of(self.cx.plan_dir, store)) {
+            Some(root) => root.join(path.as_str().trim_start_matches('/')),
+            None => path.to_owned(),
+        }
+    }
+}
+
+impl Answer {
+    /// What it said went wrong, in one text.
+    pub(crate) fn complaint(&self) -> String {
+        self.log.errors().collect::<Vec<_>>().join("\n")
+    }
+
+    /// The answer as the error that it is.
+    pub(crate) fn into_error(self) -> CallError {
+        CallError::Refused { complaint: self.complaint(), cmd: self.cmd, exit: self.exit }
+    }
+}
+
+/// Tells the run what Nix says.
+struct Teller<'a> {
+    cx: &'a Cx<'a>,
+    cmd: &'a Cmd,
+    progress: Option<(u64, u64)>,
+    told: Option<Instant>,
+}
+
+impl Teller<'_> {
+    fn tell(&mut self, told: &Told) {
+        let line = |text: String| EventKind::Line { stream: Stream::Stderr, text: self.cmd.redact(&text) };
+        match told {
+            Told::Progress { done, expected, .. } => {
+                self.progress = Some((*done, *expected));
+                if self.told.is_none_or(|at| at.elapsed() >= PROGRESS) {
+                    self.told = Some(Instant::now());
+                    self.end();
+                }
+            }
+            Told::Phase { .. } | Told::Waiting(_) => {
+                (self.cx.emit)(EventKind::Note { text: told.text().unwrap_or_default() });
+            }
+            _ => {
+                for text in told.text().unwrap_or_default().lines() {
+                    (self.cx.emit)(line(text.to_owned()));
+                }
+            }
+        }
+    }
+
+    /// Tells the progress that has not been told yet.
+    fn end(&mut self) {
+        if let Some((done, expected)) = self.progress.take()
+            && expected > 0
+        {
+            (self.cx.emit)(EventKind::Progress { done, total: Some(expected), unit: Unit::Items });
+        }
+    }
+}
+
+/// A store as Nix wants it: a directory starts at the plan's.
+fn store_url(plan_dir: &Utf8Path, store: &str) -> String {
+    let is_url = store.contains("://") || store.contains('?') || ["auto", "daemon", "local"].contains(&store);
+    if is_url { store.to_owned() } else { absolute(&plan_dir.join(store)).into_string() }
+}
+
+/// The directory that holds the `/nix/store` of a store of its own.
+fn root_of(plan_dir: &Utf8Path, store: &str) -> Option<Utf8PathBuf> {
+    let url = store_url(plan_dir, store);
+    if url.starts_with('/') {
+        return Some(url.into());
+    }
+    let (kind, options) = url.split_once('?')?;
+    let local = ["local", "local://"].contains(&kind);
+    let root = options.split('&').find_map(|option| option.strip_prefix("root="))?;
+    local.then(|| root.into())
+}
+
+/// `path` from the root directory, whether it exists or not.
+pub(crate) fn absolute(path: &Utf8Path) -> Utf8PathBuf {
+    camino::absolute_utf8(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Nix could not be asked, or gave no answer.
+#[derive(Debug, Error)]
+pub enum CallError {
+    /// It could not be run to an end.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// It refused.
+    #[error("`{cmd}` {exit}{}", if complaint.is_empty() { String::new() } else { format!(": {complaint}") })]
+    Refused {
+        /// What was called, ready to paste.
+        cmd: String,
+        /// How it ended.
+        exit: Exit,
+        /// What it said.
+        complaint: String,
+    },
+}
+
+impl Explain for CallError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Run(error) => error.class(),
+            Self::Refused { .. } => Class::Step,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Run(error) => error.hint(),
+            Self::Refused { .. } => None,
+        }
+    }
+}
