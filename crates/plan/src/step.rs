@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ArtifactKind, Name, OutputName, Source};
 
+mod closure;
 mod command;
 mod disk;
 mod harvest;
@@ -21,15 +22,16 @@ mod tree;
 mod uki;
 mod vm;
 
+pub use closure::{Closure, CommandNix, StoreMode, StoreVerify};
 pub use command::{Command, CommandOutput, InvalidTemplate, Part, Template};
 pub use disk::{
     BootAttributes, Disk, DiskFormat, FsKind, Partition, PartitionType, Share, ShareOf, Size, Table,
 };
 pub use harvest::Harvest;
 pub use inspect::{Expect, Inspect};
-pub use nix::{Closure, NixBuild};
+pub use nix::NixBuild;
 pub use nix_check::{Gating, Names, Naming, NixCheck, Profiles, Refuses, Throws};
-pub use oci::Oci;
+pub use oci::{Healthcheck, Oci, OciArch, OciFormat};
 pub use source::{Debian, Fetch, Unpack};
 pub use tree::{Compression, Compressor, Edit, Initramfs, Mode, Owners, Squashfs, Tree, TreeFrom, TreePart};
 pub use uki::Uki;
@@ -152,8 +154,10 @@ impl Action {
             }
             Self::Debian(_) | Self::Tree(_) | Self::Unpack(_) => one("tree", ArtifactKind::Tree),
             Self::NixBuild(it) => one("built", it.kind),
+            Self::Closure(it) if it.into.is_some() => one("registration", ArtifactKind::Text),
             Self::Closure(_) => one("store", ArtifactKind::Tree),
-            Self::Oci(_) => one("image", ArtifactKind::Tree),
+            Self::Oci(it) if it.format == OciFormat::Layout => one("image", ArtifactKind::Tree),
+            Self::Oci(_) => one("image", ArtifactKind::Container),
             Self::Fetch(it) => one("file", it.kind),
             Self::Initramfs(_) => one("initramfs", ArtifactKind::Initramfs),
             Self::Squashfs(_) => one("image", ArtifactKind::Squashfs),
@@ -178,6 +182,7 @@ impl Action {
             Self::Initramfs(_) => "initramfs.img".to_owned(),
             Self::Squashfs(_) => "image.squashfs".to_owned(),
             Self::Uki(_) => "uki.efi".to_owned(),
+            Self::Oci(it) if it.format != OciFormat::Layout => "image.tar".to_owned(),
             Self::Disk(_) => "disk.raw".to_owned(),
             Self::Harvest(_) => Harvest::file_name(output),
             Self::Debian(_)
@@ -202,9 +207,12 @@ impl Action {
 
     /// Whether what an earlier run of it made or found is never good enough for this one.
     ///
-    /// Every effect is like this, and a look at a flake, whose files are not among the inputs of the step.
+    /// Every effect is like this; a look at a flake, whose files are not among the inputs of the step; and a store that
+    /// is not in the directory of the run, which anybody may have changed.
     pub fn runs_each_time(&self) -> bool {
-        self.is_effect() || matches!(self, Self::NixCheck(_))
+        self.is_effect()
+            || matches!(self, Self::NixCheck(_))
+            || matches!(self, Self::Closure(it) if it.into.is_some())
     }
 
     /// What it does, in a few words.
@@ -216,7 +224,7 @@ impl Action {
             Self::Unpack(it) => it.from.to_string(),
             Self::NixBuild(it) => it.attribute.clone(),
             Self::NixCheck(it) => it.summary(),
-            Self::Closure(it) => format!("{} roots", it.roots.len()),
+            Self::Closure(it) => it.summary(),
             Self::Oci(it) => it.from.to_string(),
             Self::Tree(it) => it.summary(),
             Self::Initramfs(it) => it.summary(),

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::CommandNix;
 use crate::{ArtifactKind, Bytes, OutputName, Source};
 
 /// Run a program, without a shell.
@@ -22,6 +23,9 @@ pub struct Command {
     /// What it reads from standard input; nothing unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stdin: Option<Source>,
+    /// What it sees of Nix; what the machine has unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nix: Option<CommandNix>,
     /// What it makes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<OutputName, CommandOutput>,
@@ -52,7 +56,8 @@ const fn any_file() -> ArtifactKind {
 impl Command {
     pub(super) fn sources(&self) -> Vec<&Source> {
         let templates = self.argv.iter().chain(&self.cwd);
-        templates.flat_map(Template::sources).chain(&self.stdin).collect()
+        let nix = self.nix.iter().flat_map(CommandNix::sources);
+        templates.flat_map(Template::sources).chain(&self.stdin).chain(nix).collect()
     }
 
     pub(super) fn summary(&self) -> String {

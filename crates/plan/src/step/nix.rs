@@ -1,9 +1,9 @@
-//! Parameters of `nix-build` and `closure`.
+//! Parameters of `nix-build`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ArtifactKind, Bytes, Source};
+use crate::{ArtifactKind, Bytes};
 
 /// An attribute of a flake to an artifact: evaluated, realised, found in its output, and verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -33,18 +33,4 @@ pub struct NixBuild {
 
 const fn any_file() -> ArtifactKind {
     ArtifactKind::File
-}
-
-/// Store paths and everything that they refer to, installed into a store of their own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Closure {
-    /// Steps of kind `nix-build` whose store paths are the roots.
-    pub roots: Vec<Source>,
-}
-
-impl Closure {
-    pub(super) fn sources(&self) -> Vec<&Source> {
-        self.roots.iter().collect()
-    }
 }
