@@ -28,6 +28,8 @@ pub struct Plan {
     pub(crate) requires: Requires,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) vars: BTreeMap<String, Var>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) env: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "NixConfig::is_default")]
     pub(crate) nix: NixConfig,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -101,6 +103,11 @@ impl Plan {
     /// What the machine must have.
     pub const fn requires(&self) -> &Requires {
         &self.requires
+    }
+
+    /// Environment of every program that the plan names; that of a step has it already.
+    pub const fn env(&self) -> &BTreeMap<String, String> {
+        &self.env
     }
 
     /// How Nix is used.

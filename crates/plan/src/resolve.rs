@@ -57,6 +57,7 @@ pub fn resolve(spec: &Spec) -> Result<Plan, Problems> {
         skips: spec.skips,
         requires: spec.requires.clone(),
         vars: spec.vars.clone(),
+        env: spec.env.clone(),
         nix: spec.nix.clone(),
         machines: spec.machines.clone(),
         targets: spec.targets.clone(),
@@ -135,6 +136,11 @@ fn check_parameters(step: &StepSpec, problems: &mut Collector<'_>) {
             for (text, message) in check.problems() {
                 problems
                     .add(&text.map_or_else(|| step.action_span.clone(), |it| step.place_of(&it)), message);
+            }
+        }
+        Action::Oci(oci) => {
+            if let Some(reason) = oci.impossible() {
+                problems.add(&step.action_span, reason);
             }
         }
         Action::Squashfs(squashfs) => {

@@ -256,6 +256,29 @@ pub(crate) struct PhaseHead {
 }
 
 impl StepCommon {
+    /// What a step has that says nothing but its name.
+    pub(crate) const fn named(name: StepId) -> Self {
+        Self {
+            name,
+            description: None,
+            when: None,
+            tier: None,
+            env: BTreeMap::new(),
+            limit: None,
+            silent_warn: None,
+            retry: 0,
+            requires: Requires {
+                tools: Vec::new(),
+                files: Vec::new(),
+                disk_free: None,
+                platform: None,
+                kvm: None,
+                network: None,
+                env: Vec::new(),
+            },
+        }
+    }
+
     const KEYS: [&str; 9] =
         ["name", "description", "when", "tier", "env", "limit", "silent-warn", "retry", "requires"];
 }

@@ -13,6 +13,7 @@ mod argv;
 mod check;
 mod grid;
 mod profile;
+mod steps;
 mod system;
 mod template;
 
