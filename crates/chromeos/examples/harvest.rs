@@ -38,6 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         cancel: &cancel,
         scratch: &scratch,
         out,
+        placed: out,
         plan_dir: out,
         cache: out,
         inputs: &inputs,

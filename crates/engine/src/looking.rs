@@ -20,6 +20,7 @@ pub(crate) fn looking<T>(
         cancel: &Cancel::default(),
         scratch: &work.scratch(&step.id),
         out: &work.partial(&step.id),
+        placed: &work.out(&step.id),
         plan_dir: &loaded.dir,
         cache: work.cache(),
         inputs,

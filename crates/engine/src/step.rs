@@ -131,6 +131,7 @@ fn attempt_step(
         cancel: &watch.cancel,
         scratch: &scratch,
         out: &partial,
+        placed: &work.out(&step.id),
         plan_dir: &run.loaded.dir,
         cache: work.cache(),
         inputs: &gathered.inputs,

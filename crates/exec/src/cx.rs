@@ -22,6 +22,8 @@ pub struct Cx<'a> {
     pub scratch: &'a Utf8Path,
     /// Where outputs are written; the engine moves them into place when the step has ended well.
     pub out: &'a Utf8Path,
+    /// Where [`Cx::out`] will be then; what a program must be told by its final name is told this one.
+    pub placed: &'a Utf8Path,
     /// The directory of the plan; paths in a plan start here.
     pub plan_dir: &'a Utf8Path,
     /// Files by content, kept between runs and shared between plans; a step that uses it verifies what it finds.

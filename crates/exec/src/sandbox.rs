@@ -61,6 +61,7 @@ impl<'a> Sandbox<'a> {
             cancel: &self.cancel,
             scratch,
             out,
+            placed: out,
             plan_dir,
             cache,
             inputs: &self.inputs,

@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         cancel: &cancel,
         scratch: out,
         out,
+        placed: out,
         plan_dir: out,
         cache: out,
         inputs: &inputs,

@@ -40,6 +40,11 @@ impl<'a> Flake<'a> {
         Self { impure, ..self }
     }
 
+    /// Whether evaluation may look at the environment.
+    pub(crate) const fn is_impure(&self) -> bool {
+        self.impure
+    }
+
     /// The flake as Nix is told it: an absolute directory, or a reference.
     pub fn reference(&self) -> &str {
         &self.reference

@@ -26,13 +26,16 @@ mod check;
 pub mod closure;
 mod eval;
 mod log;
+mod outputs;
+mod realise;
 pub mod shapes;
+mod target;
 #[cfg(test)]
 mod testing;
 mod untracked;
 mod version;
 
-pub use build::{BuildError, build_commands, nix_build};
+pub use build::{BuildError, Evaluated, build_commands, evaluate, is_kept, nix_build, nix_build_of};
 pub use call::{CallError, Nix};
 pub use check::{CheckError, check_commands, nix_check};
 pub use closure::{
@@ -41,5 +44,8 @@ pub use closure::{
     closure_commands, install, isolate, isolate_commands, nar, nar_size, verify_store, write_nar,
 };
 pub use eval::{EvalError, Flake};
+pub use target::{ProfilesError, profiles, run_command};
+pub use outputs::OutputError;
+pub use realise::{Cause, Failed, NotBuilt};
 pub use untracked::UntrackedFiles;
 pub use version::{Family, InvalidVersion, Version};

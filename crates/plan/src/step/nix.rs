@@ -17,7 +17,8 @@ pub struct NixBuild {
     /// Which output of the derivation; `out` unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
-    /// A pattern inside the output that must match exactly one file; the output itself unless said.
+    /// A pattern inside the output that must match exactly one file, such as `iso/*.iso`. An output that is itself a
+    /// file is the artifact whatever the pattern; of one that is a directory without a pattern the only file is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub glob: Option<String>,
     /// What it must be.
@@ -26,6 +27,9 @@ pub struct NixBuild {
     /// How big it must be at least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_size: Option<Bytes>,
+    /// Whether it is built a second time, and must come out the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reproducible: bool,
     /// Whether evaluation may look at the environment; as `[nix]` says unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub impure: Option<bool>,

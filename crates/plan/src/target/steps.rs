@@ -63,6 +63,7 @@ fn build(cell: &Cell<'_>, system: &System) -> NixBuild {
         flake: None,
         output: None,
         min_size: None,
+        reproducible: false,
         impure: None,
     }
 }
