@@ -1,0 +1,432 @@
+//! Store paths from one place to another, by several threads.
+//!
+//! A task is a directory; a thread that takes one makes it, brings over its files and links, and leaves its
+//! directories as tasks for whoever is free. The last of a directory's tasks to end gives it its mode and time, and the
+//! last of a path's puts the path in its place: until then it is beside it, under a name that no store path has.
+
+use std::{
+    collections::HashMap,
+    ffi::{CStr, CString},
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use bootway_exec::Cancel;
+use rustix::{
+    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Timespec, Timestamps},
+    io::Errno,
+};
+
+use super::file::{Brought, How, bring};
+
+/// A path that is wanted, and where.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    /// What it is copied from.
+    pub(super) from: PathBuf,
+    /// Where it will be.
+    pub(super) to: PathBuf,
+    /// Where it is until it is whole.
+    pub(super) beside: PathBuf,
+}
+
+/// Modes that a store gives its files: nobody writes.
+const FILE: u32 = 0o444;
+const PROGRAM: u32 = 0o555;
+/// While there is still something to be put into it.
+const OPEN: Mode = Mode::RWXU;
+/// One second after the beginning of time: what every file of a store has.
+const TIME: Timestamps = {
+    let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+    Timestamps { last_access: second, last_modification: second }
+};
+
+/// How paths are copied.
+pub(super) struct Copier<'a> {
+    pub(super) how: How,
+    /// Mode of directories, when they are done.
+    pub(super) directories: u32,
+    pub(super) threads: usize,
+    pub(super) cancel: &'a Cancel,
+    /// Told how many bytes more have arrived.
+    pub(super) arrived: &'a (dyn Fn(u64) + Sync),
+}
+
+/// What it took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Copied {
+    /// Files whose bytes were copied.
+    pub(super) files: u64,
+    /// Bytes that were copied.
+    pub(super) bytes: u64,
+    /// Files that share their bytes with where they come from.
+    pub(super) shared: u64,
+}
+
+/// Something could not be read, made, or written.
+#[derive(Debug)]
+pub(super) struct CopyError {
+    pub(super) path: PathBuf,
+    pub(super) error: io::Error,
+}
+
+/// A directory that has tasks, or the place above all directories of a path.
+struct Parent {
+    /// Tasks that have not ended: its own, and those of the directories in it.
+    open: AtomicUsize,
+    above: Above,
+}
+
+enum Above {
+    Directory { at: PathBuf, parent: Arc<Parent> },
+    Path(Arc<Top>),
+}
+
+/// A path, and the files of it that have several names.
+struct Top {
+    job: Job,
+    names: Mutex<HashMap<(u64, u64), PathBuf>>,
+}
+
+struct Task {
+    from: PathBuf,
+    to: PathBuf,
+    parent: Arc<Parent>,
+    top: Arc<Top>,
+}
+
+/// What threads share.
+struct Shared<'a> {
+    copier: &'a Copier<'a>,
+    queue: Mutex<Queue>,
+    more: Condvar,
+    failed: Mutex<Option<CopyError>>,
+    files: AtomicU64,
+    bytes: AtomicU64,
+    shared: AtomicU64,
+    umask: u32,
+}
+
+struct Queue {
+    tasks: Vec<Task>,
+    jobs: std::vec::IntoIter<Job>,
+    /// Threads that have a task: they may leave more.
+    busy: usize,
+    stop: bool,
+}
+
+enum Next {
+    Task(Task),
+    Job(Job),
+}
+
+impl Copier<'_> {
+    /// Brings all of `jobs` to where they belong. What is there already is replaced.
+    pub(super) fn run(&self, jobs: Vec<Job>) -> Result<Copied, CopyError> {
+        let queue = Queue { tasks: Vec::new(), jobs: jobs.into_iter(), busy: 0, stop: false };
+        let shared = Shared {
+            copier: self,
+            queue: Mutex::new(queue),
+            more: Condvar::new(),
+            failed: Mutex::new(None),
+            files: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            shared: AtomicU64::new(0),
+            umask: umask(),
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.threads.max(1) {
+                scope.spawn(|| shared.work());
+            }
+            shared.work();
+        });
+        if let Some(error) = shared.failed.into_inner().expect("no copier panics") {
+            return Err(error);
+        }
+        let count = |it: AtomicU64| it.into_inner();
+        Ok(Copied { files: count(shared.files), bytes: count(shared.bytes), shared: count(shared.shared) })
+    }
+}
+
+impl Shared<'_> {
+    /// Does what is to be done until nothing is.
+    fn work(&self) {
+        let mut buffer = vec![0; super::file::BUFFER];
+        while let Some(next) = self.next() {
+            let done = match next {
+                Next::Task(task) => self.directory(task, &mut buffer),
+                Next::Job(job) => self.begin(job, &mut buffer),
+            };
+            let mut queue = self.queue.lock().expect("no copier panics");
+            queue.busy -= 1;
+            if let Err(error) = done {
+                queue.stop = true;
+                self.failed.lock().expect("no copier panics").get_or_insert(error);
+            }
+            drop(queue);
+            self.more.notify_all();
+        }
+    }
+
+    /// Directories of paths that were begun come first, so that paths are finished one after the other.
+    fn next(&self) -> Option<Next> {
+        let mut queue = self.queue.lock().expect("no copier panics");
+        loop {
+            if queue.stop {
+                return None;
+            }
+            let task = queue.tasks.pop().map(Next::Task);
+            let next = match task {
+                Some(task) => Some(task),
+                None => queue.jobs.next().map(Next::Job),
+            };
+            if next.is_some() {
+                queue.busy += 1;
+                return next;
+            }
+            if queue.busy == 0 {
+                return None;
+            }
+            queue = self.more.wait(queue).expect("no copier panics");
+        }
+    }
+
+    /// Begins with a path: one that is a directory becomes a task, anything else is copied at once.
+    fn begin(&self, job: Job, buffer: &mut [u8]) -> Result<(), CopyError> {
+        let metadata = fs_err::symlink_metadata(&job.from)
+            .map_err(|error| CopyError { path: job.from.clone(), error })?;
+        let top = Arc::new(Top { job, names: Mutex::default() });
+        let parent = Arc::new(Parent { open: AtomicUsize::new(1), above: Above::Path(Arc::clone(&top)) });
+        if metadata.is_dir() {
+            let (from, to) = (top.job.from.clone(), top.job.beside.clone());
+            return self.directory(Task { from, to, parent, top }, buffer);
+        }
+        let split = |path: &Path| -> io::Result<(OwnedFd, CString)> {
+            let (dir, name) = path.parent().zip(path.file_name()).ok_or(Errno::INVAL)?;
+            Ok((open_dir(dir)?, CString::new(name.as_bytes())?))
+        };
+        let names = split(&top.job.from).and_then(|from| Ok((from, split(&top.job.beside)?)));
+        let ((from, name), (to, new)) =
+            names.map_err(|error| CopyError { path: top.job.from.clone(), error })?;
+        let kind = if metadata.is_symlink() { FileType::Symlink } else { FileType::RegularFile };
+        let place = Place { from: &from, to: &to, top: &top, inside: top.job.beside.parent() };
+        self.entry(&place, &name, &new, kind, buffer)
+            .map_err(|error| CopyError { path: top.job.from.clone(), error })?;
+        self.ended(parent)
+    }
+
+    fn directory(&self, task: Task, buffer: &mut [u8]) -> Result<(), CopyError> {
+        let Task { from, to, parent, top } = task;
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |error: io::Error| CopyError { path, error }
+        };
+        let made = rustix::fs::mkdir(&to, OPEN).map_err(io::Error::from).and_then(|()| open_dir(&to));
+        let to_fd = made.map_err(failed(&to))?;
+        let from_fd = open_dir(&from).map_err(failed(&from))?;
+        let own = Above::Directory { at: to.clone(), parent };
+        let own = Arc::new(Parent { open: AtomicUsize::new(1), above: own });
+        let mut inner = Vec::new();
+        let place = Place { from: &from_fd, to: &to_fd, top: &top, inside: Some(&to) };
+        let entries = Dir::read_from(&from_fd).map_err(|error| failed(&from)(error.into()))?;
+        for entry in entries {
+            let entry = entry.map_err(|error| failed(&from)(error.into()))?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let path = |dir: &Path| dir.join(std::ffi::OsStr::from_bytes(name.to_bytes()));
+            let kind = match entry.file_type() {
+                FileType::Unknown => {
+                    let stat = rustix::fs::statat(&from_fd, name, AtFlags::SYMLINK_NOFOLLOW);
+                    let stat = stat.map_err(|error| failed(&path(&from))(error.into()))?;
+                    FileType::from_raw_mode(stat.st_mode)
+                }
+                known => known,
+            };
+            if kind == FileType::Directory {
+                inner.push(Task {
+                    from: path(&from),
+                    to: path(&to),
+                    parent: Arc::clone(&own),
+                    top: Arc::clone(&top),
+                });
+                continue;
+            }
+            self.entry(&place, name, name, kind, buffer).map_err(|error| failed(&path(&from))(error))?;
+        }
+        own.open.fetch_add(inner.len(), Ordering::Relaxed);
+        if !inner.is_empty() {
+            self.queue.lock().expect("no copier panics").tasks.extend(inner);
+            self.more.notify_all();
+        }
+        self.ended(own)
+    }
+
+    /// A task of `parent` has ended; if it was the last, so has a task of what is above.
+    fn ended(&self, mut parent: Arc<Parent>) -> Result<(), CopyError> {
+        while parent.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            parent = match &parent.above {
+                Above::Directory { at, parent } => {
+                    let sealed = rustix::fs::chmod(at, Mode::from_raw_mode(self.copier.directories))
+                        .and_then(|()| rustix::fs::utimensat(CWD, at, &TIME, AtFlags::empty()));
+                    sealed.map_err(|error| CopyError { path: at.clone(), error: error.into() })?;
+                    Arc::clone(parent)
+                }
+                Above::Path(top) => {
+                    return put(&top.job).map_err(|error| CopyError { path: top.job.to.clone(), error });
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// Brings one file or link over.
+    fn entry(
+        &self,
+        place: &Place<'_>,
+        name: &CStr,
+        new: &CStr,
+        kind: FileType,
+        buffer: &mut [u8],
+    ) -> io::Result<()> {
+        if self.copier.cancel.is_cancelled() {
+            return Err(io::Error::new(io::ErrorKind::Interrupted, "cancelled"));
+        }
+        match kind {
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(place.from, name, Vec::new())?;
+                rustix::fs::symlinkat(target, place.to, new)?;
+                rustix::fs::utimensat(place.to, new, &TIME, AtFlags::SYMLINK_NOFOLLOW)?;
+                Ok(())
+            }
+            FileType::RegularFile if self.copier.how == How::HardLink => {
+                match rustix::fs::linkat(place.from, name, place.to, new, AtFlags::empty()) {
+                    Ok(()) => {
+                        self.shared.fetch_add(1, Ordering::Relaxed);
+                        Ok(())
+                    }
+                    // It has as many names as a file can have.
+                    Err(Errno::MLINK) => self.file(place, name, new, How::Auto, buffer),
+                    Err(error) => Err(error.into()),
+                }
+            }
+            FileType::RegularFile => self.file(place, name, new, self.copier.how, buffer),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it is neither a file, nor a link, nor a directory, and a store has nothing else",
+            )),
+        }
+    }
+
+    fn file(
+        &self,
+        place: &Place<'_>,
+        name: &CStr,
+        new: &CStr,
+        how: How,
+        buffer: &mut [u8],
+    ) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let from = rustix::fs::openat(place.from, name, flags, Mode::empty())?;
+        let stat = rustix::fs::fstat(&from)?;
+        // Held while the file gets its first name: whoever comes with another name finds it.
+        let mut names = (stat.st_nlink > 1).then(|| place.top.names.lock().expect("no copier panics"));
+        let id = (stat.st_dev, stat.st_ino);
+        if let Some(first) = names.as_ref().and_then(|names| names.get(&id)) {
+            rustix::fs::linkat(CWD, first, place.to, new, AtFlags::empty())?;
+            return Ok(());
+        }
+        let mode = if stat.st_mode & 0o100 == 0 { FILE } else { PROGRAM };
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let to = rustix::fs::openat(place.to, new, flags, Mode::from_raw_mode(mode))?;
+        if let (Some(names), Some(dir)) = (&mut names, place.inside) {
+            names.insert(id, dir.join(std::ffi::OsStr::from_bytes(new.to_bytes())));
+        }
+        drop(names);
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        let sparse = u64::try_from(stat.st_blocks).unwrap_or(0) * 512 < size;
+        let brought = bring(how, from.as_fd(), to.as_fd(), (size, sparse), buffer, self.copier.cancel)?;
+        if mode & self.umask != 0 {
+            rustix::fs::fchmod(&to, Mode::from_raw_mode(mode))?;
+        }
+        rustix::fs::futimens(&to, &TIME)?;
+        match brought {
+            Brought::Shared => {
+                self.shared.fetch_add(1, Ordering::Relaxed);
+            }
+            Brought::Copied => {
+                self.files.fetch_add(1, Ordering::Relaxed);
+                self.bytes.fetch_add(size, Ordering::Relaxed);
+            }
+        }
+        (self.copier.arrived)(size);
+        Ok(())
+    }
+}
+
+/// Where an entry is read and made.
+struct Place<'a> {
+    from: &'a OwnedFd,
+    to: &'a OwnedFd,
+    top: &'a Top,
+    /// What `to` is open on.
+    inside: Option<&'a Path>,
+}
+
+fn open_dir(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+/// Puts a whole path in its place, and away what was there.
+fn put(job: &Job) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, &job.beside, CWD, &job.to, rustix::fs::RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        Err(Errno::EXIST) => {
+            rustix::fs::renameat_with(CWD, &job.beside, CWD, &job.to, rustix::fs::RenameFlags::EXCHANGE)?;
+            remove(&job.beside)
+        }
+        // A file system that does not know the flag.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            remove(&job.to)?;
+            fs_err::rename(&job.beside, &job.to)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes what is at `path`, if anything is, even directories that nobody may write to.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    let is_dir = match fs_err::symlink_metadata(path) {
+        Ok(metadata) => metadata.is_dir(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if !is_dir {
+        return fs_err::remove_file(path);
+    }
+    for entry in walkdir::WalkDir::new(path).into_iter() {
+        // Each is opened for writing before the walk goes into it.
+        let entry = entry.map_err(io::Error::from)?;
+        if entry.file_type().is_dir() {
+            rustix::fs::chmod(entry.path(), OPEN)?;
+        }
+    }
+    fs_err::remove_dir_all(path)
+}
+
+/// The bits of a mode that this process may not give; none if the kernel does not say.
+fn umask() -> u32 {
+    let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    line.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok()).unwrap_or(0o777)
+}
