@@ -38,11 +38,7 @@ mod version;
 pub use build::{BuildError, Evaluated, build_commands, evaluate, is_kept, nix_build, nix_build_of};
 pub use call::{CallError, Nix};
 pub use check::{CheckError, check_commands, nix_check};
-pub use closure::{
-    ClosureError, ClosureInfo, Damage, Install, Installed, InvalidRegistration, InvalidStorePath, Isolation,
-    LocalStore, Nar, NotAClosure, PathInfo, References, Registration, StorePath, Wrong, closure,
-    closure_commands, install, isolate, isolate_commands, nar, nar_size, verify_store, write_nar,
-};
+pub use closure::{ClosureError, closure, closure_commands};
 pub use eval::{EvalError, Flake};
 pub use target::{ProfilesError, profiles, run_command};
 pub use outputs::OutputError;
