@@ -1,23 +1,32 @@
 //! From an action to the crate that does it: the one exhaustive match.
 
 use bootway_exec::{Cmd, Cx, StepOutput};
+use bootway_nix::Evaluated;
 use bootway_plan::{Action, ArtifactKind, Explain, Failure};
 use bootway_source::{DebianError, DebianFiles};
 use camino::Utf8Path;
 
-use crate::{Loaded, chromebook};
+use crate::{Loaded, chromebook, isolated};
 
 /// Does what `action` says.
-pub(crate) fn run(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<Vec<StepOutput>, Failure> {
+pub(crate) fn run(
+    cx: &Cx<'_>,
+    action: &Action,
+    loaded: &Loaded,
+    evaluated: Option<&Evaluated>,
+) -> Result<Vec<StepOutput>, Failure> {
     match action {
-        Action::Command(step) => explain(bootway_sysroot::command(cx, step)),
+        Action::Command(step) => isolated::command(cx, step, loaded),
         Action::Debian(step) => {
             let lock = loaded.lock_file();
             explain(bootway_source::debian(cx, step, &DebianFiles::of_plan(&lock)))
         }
         Action::Fetch(step) => explain(bootway_source::fetch(cx, step)),
         Action::Unpack(step) => explain(bootway_source::unpack(cx, step)),
-        Action::NixBuild(step) => explain(bootway_nix::nix_build(cx, step, loaded.plan.nix())),
+        Action::NixBuild(step) => explain(match evaluated {
+            Some(evaluated) => bootway_nix::nix_build_of(cx, step, loaded.plan.nix(), evaluated),
+            None => bootway_nix::nix_build(cx, step, loaded.plan.nix()),
+        }),
         Action::NixCheck(step) => explain(bootway_nix::nix_check(cx, step, loaded.plan.nix())),
         Action::Closure(step) => explain(bootway_nix::closure(cx, step, loaded.plan.nix())),
         Action::Tree(step) => explain(bootway_image::tree(cx, step)),
@@ -32,14 +41,15 @@ pub(crate) fn run(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<Vec<S
     }
 }
 
-fn explain<T, E: Explain>(result: Result<T, E>) -> Result<T, Failure> {
+/// The failure that an error is.
+pub(crate) fn explain<T, E: Explain>(result: Result<T, E>) -> Result<T, Failure> {
     result.map_err(|error| Failure::of(&error))
 }
 
 /// The command lines that `action` would run, without running anything; work that is done in Rust has none.
 pub(crate) fn commands(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<Vec<Cmd>, Failure> {
     match action {
-        Action::Command(step) => explain(bootway_sysroot::commands(cx, step)),
+        Action::Command(step) => isolated::commands(cx, step, loaded),
         Action::Harvest(step) => Ok(bootway_chromeos::commands(cx, step)),
         Action::Vm(step) => explain(bootway_vm::preview(cx, step, loaded.plan.machines())),
         Action::Debian(step) => {

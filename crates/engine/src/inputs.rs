@@ -23,6 +23,8 @@ pub(crate) struct Gathered {
     pub(crate) inputs: Inputs,
     /// What is in the paths, to say later which file has changed.
     pub(crate) listings: BTreeMap<String, Listing>,
+    /// What the attribute of a `nix-build` evaluates to.
+    pub(crate) evaluated: Option<bootway_nix::Evaluated>,
 }
 
 /// Outputs of the steps that are done, by step.

@@ -40,7 +40,12 @@ pub(crate) fn key_of(
         let (name, digest) = inputs::part(source, input.digest);
         key.insert(name, digest);
     }
-    for tool in tools_of(step) {
+    if let Some(evaluated) = &gathered.evaluated {
+        key.insert("derivation".into(), evaluated.drv.clone());
+    }
+    // What a derivation makes does not depend on who realises it.
+    let tools = if gathered.evaluated.is_some() { Vec::new() } else { tools_of(step) };
+    for tool in tools {
         let version = versions.of(tool, runner).unwrap_or_else(|| "not installed".to_owned());
         key.insert(format!("tool {tool}"), version);
     }

@@ -1,14 +1,16 @@
 //! What is done, what is stale and why, what comes next.
 
-use bootway_exec::Runner;
+use bootway_exec::{Cx, Runner};
 use bootway_plan::{Name, Step, StepId};
 use serde::Serialize;
 
 use crate::{
     Loaded, Work,
     digests::Digests,
+    evaluated::{evaluate, is_kept},
     inputs::{Made, gather},
     key::{first_difference, key_of},
+    looking::looking,
     stamp::Stamp,
     tools::Versions,
 };
@@ -37,7 +39,7 @@ pub enum State {
     Stale(String),
     /// Its `when` does not hold, and why.
     Skipped(String),
-    /// It is there for its effect and runs each time.
+    /// It is there for its effect or its verdict, and runs each time.
     Effect,
 }
 
@@ -53,7 +55,7 @@ pub fn status(loaded: &Loaded, work: &Work, runner: &dyn Runner) -> Vec<StepStat
         });
         let state = match (&step.skipped, again) {
             (Some(reason), _) => State::Skipped(reason.clone()),
-            _ if step.action.is_effect() => State::Effect,
+            _ if step.action.runs_each_time() => State::Effect,
             (None, again) => look(step, loaded, work, &digests, &mut versions, runner, &mut made, again),
         };
         all.push(StepStatus { step: step.id.clone(), phase: step.phase.clone(), state });
@@ -82,7 +84,12 @@ fn look(
     if let Some(needed) = again {
         return State::Stale(format!("`{needed}` has to run again"));
     }
-    let gathered = match gather(step, loaded, work, digests, made) {
+    let gathered = gather(step, loaded, work, digests, made).and_then(|mut gathered| {
+        let evaluated = |cx: &Cx<'_>| evaluate(cx, &step.action, loaded);
+        gathered.evaluated = looking(step, loaded, work, runner, &gathered.inputs, evaluated)?;
+        Ok(gathered)
+    });
+    let gathered = match gathered {
         Ok(gathered) => gathered,
         Err(failure) => return State::Stale(failure.chain.join(": ")),
     };
@@ -96,6 +103,10 @@ fn look(
             Some(format!("in `{source}`, {change}"))
         });
         return State::Stale(file.unwrap_or_else(|| reason(&part, &stamp.key, &key)));
+    }
+    let kept = |cx: &Cx<'_>| is_kept(cx, &step.action, loaded, &dir);
+    if !looking(step, loaded, work, runner, &gathered.inputs, kept) {
+        return State::Stale("the store does not hold it any more".to_owned());
     }
     match stamp.verify(&dir, digests) {
         Ok(()) => {

@@ -1,12 +1,13 @@
 //! One step: is it done already, and if not, do it, look at what it made, and put that in place.
 
 use bootway_exec::{Cx, StepOutput};
-use bootway_plan::{Artifact, Class, EventKind, Failure, Step, StepId};
-use camino::Utf8Path;
+use bootway_plan::{Artifact, Class, EventKind, Failure, Step, StepId, Verdict};
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::{
     StepEnd, Work, dispatch,
     doctor::{unmet, without_kvm},
+    evaluated::{evaluate, is_kept},
     inputs::{Gathered, Made, gather, link},
     key::{Key, key_of},
     run::{Run, skip},
@@ -29,6 +30,9 @@ pub(crate) fn run_step(run: &Run<'_>, step: &Step, made: &Made, watch: &Watch) -
     let end = try_step(run, step, made, watch, &emit);
     match end {
         Ok(end) => {
+            if step.common.placeholder && end.artifacts().is_some() {
+                emit(placeholder(step));
+            }
             match end {
                 StepEnd::Cached(_) => emit(EventKind::Cached),
                 StepEnd::Done(_) => emit(EventKind::Finished),
@@ -43,6 +47,16 @@ pub(crate) fn run_step(run: &Run<'_>, step: &Step, made: &Made, watch: &Watch) -
     }
 }
 
+/// What is said of a step that only keeps the place of a check, instead of a verdict.
+fn placeholder(step: &Step) -> EventKind {
+    EventKind::Check {
+        name: step.id.to_string(),
+        verdict: Verdict::Placeholder,
+        after_ms: 0,
+        detail: Some("it says of itself that the check is not written yet".to_owned()),
+    }
+}
+
 fn try_step(
     run: &Run<'_>,
     step: &Step,
@@ -51,12 +65,18 @@ fn try_step(
     emit: &(dyn Fn(EventKind) + Sync),
 ) -> Result<StepEnd, Failure> {
     let work = run.machine.session.work();
-    let gathered = gather(step, run.loaded, work, run.digests, made)?;
+    let mut gathered = gather(step, run.loaded, work, run.digests, made)?;
+    let dirs = Dirs::of(work, step);
+    let evaluated = evaluate(&context(run, step, &gathered, watch, emit, &dirs), &step.action, run.loaded);
+    gathered.evaluated = evaluated.map_err(|failure| {
+        over_limit(failure, watch).because(format!("step `{}` failed", step.id))
+    })?;
     let key = current_key(run, step, &gathered);
     let selected = run.options.selection.steps.is_empty()
         || run.options.selection.steps.iter().any(|it| step.id == **it);
     if !(run.options.fresh && selected)
         && let Some((artifacts, checks)) = cached(run, step, &key)
+        && is_kept(&context(run, step, &gathered, watch, emit, &dirs), &step.action, run.loaded, &dirs.placed)
     {
         Stamp::told(&work.out(&step.id)).into_iter().for_each(emit);
         if checks > 0 {
@@ -101,7 +121,7 @@ fn current_key(run: &Run<'_>, step: &Step, gathered: &Gathered) -> Key {
 
 /// What an earlier run made, if it is still good, and how many checks passed then.
 fn cached(run: &Run<'_>, step: &Step, key: &Key) -> Option<(Vec<Artifact>, u32)> {
-    if step.action.is_effect() {
+    if step.action.runs_each_time() {
         return None;
     }
     let dir = run.machine.session.work().out(&step.id);
@@ -119,21 +139,56 @@ fn attempt_step(
     emit: &(dyn Fn(EventKind) + Sync),
 ) -> Result<Attempt, Failure> {
     let work = run.machine.session.work();
-    let (scratch, partial) = (work.scratch(&step.id), work.partial(&step.id));
-    for dir in [&scratch, &partial] {
+    let dirs = Dirs::of(work, step);
+    for dir in [&dirs.scratch, &dirs.partial] {
         let made = remove_all(dir).and_then(|()| fs_err::create_dir_all(dir));
         made.map_err(|error| io_failure("cannot make a directory for the step", &error))?;
     }
     link(step, run.loaded, gathered, made)?;
-    let cx = Cx {
+    let cx = context(run, step, gathered, watch, emit, &dirs);
+    if let Some(reason) = without_kvm(&cx, &step.common.requires) {
+        return Ok(Attempt::Skipped(reason));
+    }
+    let outputs = dispatch::run(&cx, &step.action, run.loaded, gathered.evaluated.as_ref());
+    let outputs = outputs.map_err(|failure| over_limit(failure, watch))?;
+    for output in &outputs {
+        dispatch::verify(output.kind, &output.path).map_err(|failure| {
+            failure.because(format!("output `{}` is not a good {}", output.name, output.kind))
+        })?;
+    }
+    Ok(Attempt::Made(outputs))
+}
+
+/// The directories of a step.
+struct Dirs {
+    scratch: Utf8PathBuf,
+    partial: Utf8PathBuf,
+    placed: Utf8PathBuf,
+}
+
+impl Dirs {
+    fn of(work: &Work, step: &Step) -> Self {
+        Self { scratch: work.scratch(&step.id), partial: work.partial(&step.id), placed: work.out(&step.id) }
+    }
+}
+
+fn context<'a>(
+    run: &'a Run<'_>,
+    step: &'a Step,
+    gathered: &'a Gathered,
+    watch: &'a Watch,
+    emit: &'a (dyn Fn(EventKind) + Sync),
+    dirs: &'a Dirs,
+) -> Cx<'a> {
+    Cx {
         runner: run.machine.runner,
         emit,
         cancel: &watch.cancel,
-        scratch: &scratch,
-        out: &partial,
-        placed: &work.out(&step.id),
+        scratch: &dirs.scratch,
+        out: &dirs.partial,
+        placed: &dirs.placed,
         plan_dir: &run.loaded.dir,
-        cache: work.cache(),
+        cache: run.machine.session.work().cache(),
         inputs: &gathered.inputs,
         epoch: run.loaded.plan.epoch(),
         env: &step.env,
@@ -141,18 +196,7 @@ fn attempt_step(
         limit: None, // The schedule looks after it, for programs and for work in process alike.
         silent_warn: watch.warn,
         jobs: run.options.jobs,
-    };
-    if let Some(reason) = without_kvm(&cx, &step.common.requires) {
-        return Ok(Attempt::Skipped(reason));
     }
-    let outputs =
-        dispatch::run(&cx, &step.action, run.loaded).map_err(|failure| over_limit(failure, watch))?;
-    for output in &outputs {
-        dispatch::verify(output.kind, &output.path).map_err(|failure| {
-            failure.because(format!("output `{}` is not a good {}", output.name, output.kind))
-        })?;
-    }
-    Ok(Attempt::Made(outputs))
 }
 
 /// A step that was stopped because its time was up did not ask to be cancelled.
@@ -206,7 +250,7 @@ fn place(
     Ok(artifacts)
 }
 
-fn failed_dir(work: &Work, step: &StepId) -> camino::Utf8PathBuf {
+fn failed_dir(work: &Work, step: &StepId) -> Utf8PathBuf {
     work.root().join("failed").join(step.as_str())
 }
 

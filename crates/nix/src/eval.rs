@@ -189,7 +189,7 @@ impl<'a> Flake<'a> {
         if !attribute.is_empty()
             && let Ok(Some(names)) = self.names_instead(attribute)
         {
-            let near = nearest(attribute, names.iter().map(String::as_str)).map(str::to_owned);
+            let near = near(attribute, &names);
             let (attribute, flake) = (attribute.to_owned(), self.reference.clone());
             return Err(EvalError::Missing { attribute, flake, near, names });
         }
@@ -248,6 +248,14 @@ fn split(attribute: &str) -> Vec<String> {
         }
     }
     names
+}
+
+/// The name that was meant, most likely; what comes before its last part is no measure of that.
+fn near(attribute: &str, names: &[String]) -> Option<String> {
+    let start = attribute.rfind('.').map_or(0, |dot| dot + 1);
+    let (before, last) = attribute.split_at(start);
+    let beside: Vec<&str> = names.iter().filter_map(|name| name.strip_prefix(before)).collect();
+    nearest(last, beside).map(|near| format!("{before}{near}"))
 }
 
 /// A flake as Nix is told it: a directory becomes absolute, anything else stays.
