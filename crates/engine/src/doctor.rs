@@ -134,10 +134,15 @@ pub(crate) fn without_kvm(cx: &Cx<'_>, requires: &Requires) -> Option<String> {
     if requires.kvm != Some(Need::Required) {
         return None;
     }
+    no_kvm(cx).map(|reason| format!("KVM is required: {reason}"))
+}
+
+/// Why hardware virtualisation cannot be used on this machine, if so: a tiny guest is booted to find out.
+pub fn no_kvm(cx: &Cx<'_>) -> Option<String> {
     match bootway_vm::probe(cx) {
         Ok(probe) if probe.kind == AccelKind::Kvm => None,
-        Ok(probe) => Some(format!("KVM is required: {}", probe.reason)),
-        Err(error) => Some(format!("KVM is required, and cannot be probed: {error}")),
+        Ok(probe) => Some(probe.reason),
+        Err(error) => Some(format!("it cannot be probed: {error}")),
     }
 }
 
