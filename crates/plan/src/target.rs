@@ -170,6 +170,14 @@ pub struct EnvSpec {
     pub help: Option<String>,
 }
 
+impl Container {
+    /// Its ports as `HOST:CONTAINER`.
+    pub fn published(&self) -> Vec<String> {
+        let mapped = |port: &String| if port.contains(':') { port.clone() } else { format!("{port}:{port}") };
+        self.ports.iter().map(mapped).collect()
+    }
+}
+
 impl Needs {
     /// Whether nothing is asked for.
     pub fn is_empty(&self) -> bool {

@@ -11,6 +11,9 @@ use super::{
 };
 use crate::{ArtifactKind, nearest};
 
+/// Programs that run containers, the first that is there first.
+const ENGINES: [&str; 2] = ["docker", "podman"];
+
 /// A target whose profiles are known.
 #[derive(Clone, Debug)]
 pub struct Grid<'a> {
@@ -41,6 +44,8 @@ pub struct Facts<'a> {
     pub system: &'a System,
     /// Whether a program is on `PATH`.
     pub has_tool: &'a dyn Fn(&str) -> bool,
+    /// Whether a container engine that is on `PATH` answers: docker needs a daemon that runs.
+    pub engine_answers: &'a dyn Fn(&str) -> bool,
     /// Why hardware virtualisation cannot be used, if so.
     pub without_kvm: &'a dyn Fn() -> Option<String>,
 }
@@ -214,18 +219,27 @@ impl Cell<'_> {
         if let Some(tool) = needs.tools.iter().find(|tool| !(facts.has_tool)(tool)) {
             return Some(Unavailable::Tools(vec![tool.clone()]));
         }
-        let any_tool = if needs.any_tool.is_empty() && self.by_engine() {
-            vec!["docker".to_owned(), "podman".to_owned()]
-        } else {
-            needs.any_tool.clone()
-        };
-        if !any_tool.is_empty() && !any_tool.iter().any(|tool| (facts.has_tool)(tool)) {
+        let any_tool = self.any_tool();
+        let found: Vec<&String> = any_tool.iter().filter(|tool| (facts.has_tool)(tool)).collect();
+        if !any_tool.is_empty() && found.is_empty() {
             return Some(Unavailable::Tools(any_tool));
+        }
+        let are_engines = !found.is_empty() && found.iter().all(|tool| ENGINES.contains(&tool.as_str()));
+        if are_engines && !found.iter().any(|tool| (facts.engine_answers)(tool)) {
+            return Some(Unavailable::Silent(found.into_iter().cloned().collect()));
         }
         if needs.kvm == Some(Need::Required) {
             return (facts.without_kvm)().map(Unavailable::Kvm);
         }
         None
+    }
+
+    /// The programs of which it takes one; for a container these are the engines unless said.
+    pub fn any_tool(&self) -> Vec<String> {
+        if self.variant.needs.any_tool.is_empty() && self.by_engine() {
+            return ENGINES.map(str::to_owned).to_vec();
+        }
+        self.variant.needs.any_tool.clone()
     }
 
     /// Whether a container engine runs it.
@@ -256,6 +270,9 @@ pub enum Unavailable {
     /// None of these programs is there.
     #[error("{} not found", .0.join(" or "))]
     Tools(Vec<String>),
+    /// These container engines are there, and none of them answers.
+    #[error("{}: daemon not running", .0.join(", "))]
+    Silent(Vec<String>),
     /// Hardware virtualisation cannot be used.
     #[error("KVM not available: {0}")]
     Kvm(String),

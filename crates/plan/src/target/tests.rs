@@ -245,7 +245,7 @@ profiles = ["has space"]
 attribute = "b-${prefix}"
 variants = { runner = {}, Upper = {} }
 "#), @r#"
-    `plan.toml` is not a plan that can be run: 10 problems
+    `plan.toml` is not a plan that can be run: 9 problems
     plan.toml:7:12: profiles are in one place: use one of `{ nix = "FILE", attr = "…" }`, `{ flake = "ATTRIBUTE" }` and `{ toml = "FILE", key = "…" }`
       |
     7 | profiles = { nix = "profiles.nix", key = "profiles" }
@@ -254,10 +254,6 @@ variants = { runner = {}, Upper = {} }
       |
     8 | attribut = "x-${profile}"
       | ^^^^^^^^
-    plan.toml:8:12: unknown variable `profile`: use one of `epoch`, `epoch-date`
-      |
-    8 | attribut = "x-${profile}"
-      |            ^^^^^^^^^^^^^^
     plan.toml:9:34: unknown platform `linuks`: did you mean `linux`
       |
     9 | variants.runner = { platforms = ["linuks"], kind = "programm", attribute = "x-${profil}", needs = { kwm = "required" } }
@@ -345,7 +341,7 @@ fn what_cannot_run_says_why_and_what_can() {
     let plan = self::plan(TARGET);
     let grid = grid(&plan);
     let why = |system: &System, tools: bool, kvm: Option<&str>| {
-        let facts = Facts { system, has_tool: &|_| tools, without_kvm: &|| kvm.map(str::to_owned) };
+        let facts = Facts { system, has_tool: &|_| tools, engine_answers: &|_| system.as_str() != "aarch64-linux", without_kvm: &|| kvm.map(str::to_owned) };
         let mut said = String::new();
         for cell in grid.of_profile(grid.default_profile()) {
             let instead: Vec<String> = grid.instead(&cell, &facts).iter().map(ToString::to_string).collect();
@@ -359,6 +355,7 @@ fn what_cannot_run_says_why_and_what_can() {
         why(&linux(), true, None),
         why(&linux(), false, Some("this host has no /dev/kvm")),
         why(&darwin, true, None),
+        why(&System::of("aarch64", "linux"), true, None),
     ];
     insta::assert_snapshot!(all.join("\n"), @r#"
     test-origin/default/runner: available []
@@ -372,6 +369,10 @@ fn what_cannot_run_says_why_and_what_can() {
     test-origin/default/runner: available []
     test-origin/default/container: available []
     test-origin/default/vm: Linux only, this is aarch64-darwin ["test-origin/default/runner", "test-origin/default/container"]
+
+    test-origin/default/runner: available []
+    test-origin/default/container: docker, podman: daemon not running []
+    test-origin/default/vm: available ["test-origin/default/runner"]
     "#);
 }
 
