@@ -1,8 +1,15 @@
 //! What must hold before a commit is good: tests, and what needs no tool.
 
+use std::env;
+
 use clap::Args;
 
-use crate::{Done, docs, fixtures, packages::UsedBy, setup::have, sh::cargo};
+use crate::{
+    Done, docs, fixtures,
+    packages::UsedBy,
+    setup::have,
+    sh::{cargo, search_path},
+};
 
 /// Run all tests
 #[derive(Debug, Args)]
@@ -10,6 +17,9 @@ pub(crate) struct Test {
     /// Install what is missing first
     #[arg(long)]
     setup: bool,
+    /// Then the tests of Nix again, with newer versions of it
+    #[arg(long)]
+    all: bool,
     /// Options and filters of `cargo nextest run`; with any, the documentation's examples are left out
     #[arg(value_name = "NEXTEST", trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
@@ -17,9 +27,10 @@ pub(crate) struct Test {
 
 impl Test {
     pub(crate) fn run(self) -> Done {
-        let (setup, args): (Vec<String>, Vec<String>) =
-            self.args.into_iter().partition(|arg| arg == "--setup");
-        let setup = self.setup || !setup.is_empty();
+        let (own, args): (Vec<String>, Vec<String>) =
+            self.args.into_iter().partition(|arg| arg == "--setup" || arg == "--all");
+        let given = |flag: bool, name: &str| flag || own.iter().any(|arg| arg == name);
+        let (setup, all) = (given(self.setup, "--setup"), given(self.all, "--all"));
         have(UsedBy::Tests, setup)?;
         if setup {
             fixtures::make()?;
@@ -32,8 +43,26 @@ impl Test {
             .args(args)
             .env("INSTA_UPDATE", "no")
             .env("BOOTWAY_REQUIRE_TOOLS", "1")
-            .run()
+            .run()?;
+        if all { with_every_nix() } else { Ok(()) }
     }
+}
+
+/// The tests that start Nix, with each newer version that can be had.
+fn with_every_nix() -> Done {
+    for suite in fixtures::nix::SUITES {
+        let programs = fixtures::nix::programs(suite)?;
+        let mut path = vec![programs.into_std_path_buf()];
+        path.extend(env::split_paths(&search_path()));
+        let path =
+            env::join_paths(path).expect("each is a part of PATH").into_string().expect("PATH is UTF-8");
+        cargo(["nextest", "run", "--workspace", "-E", "package(bootway-nix) or test(nix)"])
+            .env("INSTA_UPDATE", "no")
+            .env("BOOTWAY_REQUIRE_TOOLS", "1")
+            .env("PATH", path)
+            .run()?;
+    }
+    Ok(())
 }
 
 /// Formatting, lints, documentation.
@@ -50,5 +79,5 @@ pub(crate) fn lint() -> Done {
 pub(crate) fn ci() -> Done {
     have(UsedBy::Tests, false)?;
     lint()?;
-    Test { setup: false, args: Vec::new() }.run()
+    Test { setup: false, all: false, args: Vec::new() }.run()
 }

@@ -9,6 +9,7 @@ mod ext2;
 mod facts;
 mod initramfs;
 mod kernel;
+pub(crate) mod nix;
 mod recipe;
 mod roots;
 mod shim;
@@ -32,12 +33,15 @@ pub(crate) struct Fixtures {
 enum Fixture {
     /// An RMA shim of genuine format that boots, and a recovery image
     Shim(shim::Shim),
+    /// Newer versions of Nix, out of Debian's newer suites, without installing them
+    Nix(nix::Nix),
 }
 
 impl Fixtures {
     pub(crate) fn run(&self) -> Done {
         match &self.fixture {
             Fixture::Shim(shim) => shim.run(),
+            Fixture::Nix(nix) => nix.run(),
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::{
     env,
     path::PathBuf,
-    process::Command,
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -25,12 +25,13 @@ pub(crate) struct Sh {
     argv: Vec<String>,
     env: Vec<(&'static str, String)>,
     dir: Utf8PathBuf,
+    stdin: Option<Utf8PathBuf>,
 }
 
 /// Runs `program` with `args`.
 pub(crate) fn sh<A: Into<String>>(program: &str, args: impl IntoIterator<Item = A>) -> Sh {
     let argv = std::iter::once(program.to_owned()).chain(args.into_iter().map(Into::into)).collect();
-    Sh { argv, env: Vec::new(), dir: root() }
+    Sh { argv, env: Vec::new(), dir: root(), stdin: None }
 }
 
 /// Runs the cargo that runs this.
@@ -58,6 +59,12 @@ impl Sh {
     /// Runs it in `dir`.
     pub(crate) fn dir(mut self, dir: &Utf8Path) -> Self {
         dir.clone_into(&mut self.dir);
+        self
+    }
+
+    /// Lets it read `file`.
+    pub(crate) fn stdin(mut self, file: &Utf8Path) -> Self {
+        self.stdin = Some(file.to_owned());
         self
     }
 
@@ -145,6 +152,10 @@ impl Sh {
         let mut command = Command::new(&self.argv[0]);
         command.args(&self.argv[1..]).current_dir(&self.dir).env("PATH", search_path());
         command.envs(self.env.iter().map(|(key, value)| (key, value)));
+        if let Some(file) = &self.stdin {
+            // A file that is not there is as good as an empty one: whoever reads it complains.
+            command.stdin(fs_err::File::open(file).map_or_else(|_| Stdio::null(), |file| file.into_parts().0.into()));
+        }
         command
     }
 
