@@ -1,5 +1,7 @@
 //! What is broken, cut off, or not there.
 
+use bootway_exec::Runner as _;
+
 use super::*;
 
 /// Puts another byte into a file that nobody may write to.
@@ -70,10 +72,70 @@ fn an_install_that_is_killed_registers_nothing_and_the_next_one_completes() {
     fs_err::set_permissions(partial.join("bin"), std::fs::Permissions::from_mode(0o555)).unwrap();
     let size = fs_err::metadata(&world.top).unwrap().len() as usize;
     fs_err::write(store.join(name(&world.top)), vec![0; size]).unwrap();
-    insta::assert_snapshot!(world.said(&Closure { verify: StoreVerify::None, ..world.step() }), @"2 paths, 0 of them there already; 300126B in 4 files copied, into SANDBOX/plan/store");
+    insta::assert_snapshot!(world.said(&Closure { verify: StoreVerify::None, ..world.step() }), @"2 paths, 0 of them there already; 300082B in 4 files copied, into SANDBOX/plan/store");
     assert_eq!(verified(&world, StoreVerify::Hashes), "");
     assert!(!partial.exists());
     world.nix.ok("nix-store", &["--store", world.dir("store").as_str(), "--verify", "--check-contents"]);
+}
+
+/// Variables that make the test below do its work: from where, into where.
+const INSTALL: [&str; 2] = ["BOOTWAY_TEST_FROM", "BOOTWAY_TEST_INTO"];
+
+/// Does nothing by itself; the next test starts it in a process of its own, to kill that.
+#[test]
+fn installs_for_the_one_who_kills_it() {
+    let [Ok(from), Ok(into)] = INSTALL.map(std::env::var) else { return };
+    let text = fs_err::read_to_string(format!("{from}.registration")).unwrap();
+    let wanted = Install {
+        from: &LocalStore::at(from.as_str().into()),
+        registration: &Registration::from_text(&text).unwrap(),
+        into: into.as_str().into(),
+        mode: StoreMode::Copy,
+        verify: StoreVerify::Sizes,
+        jobs: 2,
+    };
+    install(&Sandbox::new(&*RUNNER).cx(), &wanted).unwrap();
+}
+
+/// Whenever the signal comes, there is all of it or nothing, and the next install makes it all.
+#[test]
+fn a_process_that_is_killed_while_it_copies_leaves_no_registration() {
+    let world = World::new();
+    let (from, into) = (world.dir("from"), world.dir("store"));
+    let mut registration = Registration::default();
+    for number in 0..8 {
+        let path: StorePath = format!("/nix/store/{number}{}-many", "a".repeat(31)).parse().unwrap();
+        let at = LocalStore::at(&from).file(&path);
+        for file in 0..250 {
+            world.nix.write(&at.join(format!("{}/{file}", file % 10)), &"x".repeat(file * 37));
+        }
+        let Nar { hash: nar_hash, size: nar_size } = nar(at.as_std_path(), &world.sandbox.cancel).unwrap();
+        let info = PathInfo { nar_hash, nar_size, deriver: None, references: BTreeSet::new() };
+        registration.paths.insert(path, info);
+    }
+    fs_err::write(format!("{from}.registration"), registration.to_text()).unwrap();
+    let test = "closure::tests::faults::installs_for_the_one_who_kills_it";
+    let install_it = |kill_at: usize| {
+        let exe = std::env::current_exe().unwrap().into_os_string().into_string().unwrap();
+        let cmd = Cmd::user(exe).args(["--exact", test]);
+        let cmd = cmd.env(INSTALL[0], from.as_str()).env(INSTALL[1], into.as_str());
+        let mut process = RUNNER.spawn(&cmd).unwrap();
+        let there = || fs_err::read_dir(into.join("nix/store")).map_or(0, Iterator::count);
+        while !matches!(process.poll(std::time::Duration::ZERO), bootway_exec::Poll::Ended(_)) {
+            if there() >= kill_at {
+                process.kill();
+                return;
+            }
+        }
+    };
+    for kill_at in [1, 3, 6] {
+        remove(into.as_std_path()).unwrap();
+        install_it(kill_at);
+        let known = world.nix.run("nix-store", &["--store", into.as_str(), "--dump-db"]).stdout;
+        assert!(known.is_empty() || Registration::from_text(&known).unwrap() == registration, "{known}");
+        install_it(usize::MAX);
+        assert_eq!(verify_store(&world.cx(), &LocalStore::at(&into), &registration, StoreVerify::Hashes).unwrap(), []);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_closure_is_installed_as_nix_would_have_it() {
     let world = World::new();
-    insta::assert_snapshot!(world.said(&world.step()), @"2 paths, 0 of them there already; 300126B in 4 files copied, into SANDBOX/plan/store");
+    insta::assert_snapshot!(world.said(&world.step()), @"2 paths, 0 of them there already; 300082B in 4 files copied, into SANDBOX/plan/store");
     for path in [&world.top, &world.dep] {
         assert_eq!(listing(&world.installed(path)), listing(Utf8Path::new(path)), "{path}");
     }
@@ -93,7 +93,7 @@ fn a_closure_that_has_grown_is_copied_as_far_as_it_is_new() {
     let world = World::new();
     let dep = Closure { paths: vec![world.dep.clone()], ..world.step() };
     world.run(&dep).unwrap();
-    insta::assert_snapshot!(world.said(&world.step()), @"2 paths, 1 of them there already; 118B in 1 files copied, into SANDBOX/plan/store");
+    insta::assert_snapshot!(world.said(&world.step()), @"2 paths, 1 of them there already; 74B in 1 files copied, into SANDBOX/plan/store");
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_tree_for_images_has_the_store_and_what_it_loads_when_it_starts() {
     /nix/store/DEP/share/dangling 777 -> /nowhere
     /nix/store/DEP/share/empty 555 /
     /nix/store/DEP/share/nothing 444 0
-    /nix/store/TOP 444 118
+    /nix/store/TOP 444 74
     ");
     let registration = path.join("nix-path-registration");
     let cmd = Cmd::user("nix-store").args(["--store", path.as_str(), "--load-db"]).stdin_file(&registration);
