@@ -3,9 +3,7 @@
 use std::{io, time::Instant};
 
 use bootway_exec::{Cmd, Cx, Exit, RunError, StepOutput};
-use bootway_plan::{
-    ArtifactKind, Class, EventKind, Explain, Finding, Judgement, Name, NixConfig, step,
-};
+use bootway_plan::{ArtifactKind, Class, EventKind, Explain, Finding, Judgement, Name, NixConfig, step};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 use thiserror::Error;
@@ -76,7 +74,12 @@ pub fn evaluate(cx: &Cx<'_>, step: &step::NixBuild, nix: &NixConfig) -> Result<E
 /// # Errors
 ///
 /// If it cannot be asked.
-pub fn is_kept(cx: &Cx<'_>, step: &step::NixBuild, nix: &NixConfig, out: &Utf8Path) -> Result<bool, CallError> {
+pub fn is_kept(
+    cx: &Cx<'_>,
+    step: &step::NixBuild,
+    nix: &NixConfig,
+    out: &Utf8Path,
+) -> Result<bool, CallError> {
     let root = out.join(root_name(output(step)));
     if root.symlink_metadata().is_err() {
         return Ok(false);
@@ -168,7 +171,8 @@ impl Commands {
         };
         let keep = || {
             let cmd = nix.store("--realise").arg(root.as_str());
-            cmd.args(["--add-root", cx.placed.join(root_name(output(step))).as_str(), "--indirect"]).args(["--log-format", "internal-json"])
+            cmd.args(["--add-root", cx.placed.join(root_name(output(step))).as_str(), "--indirect"])
+                .args(["--log-format", "internal-json"])
         };
         let again = || realise::again(nix, &link, output(step));
         Self {

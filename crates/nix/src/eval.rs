@@ -258,8 +258,13 @@ fn near(attribute: &str, names: &[String]) -> Option<String> {
     nearest(last, beside).map(|near| format!("{before}{near}"))
 }
 
-/// A flake as Nix is told it: a directory becomes absolute, anything else stays.
+/// A flake as Nix is told it: a directory becomes absolute, alone or after `path:`, anything else stays.
 fn reference(plan_dir: &Utf8Path, flake: &str) -> String {
+    for scheme in ["path:", "git+file:"] {
+        if let Some(dir) = flake.strip_prefix(scheme).filter(|rest| rest.starts_with('.')) {
+            return format!("{scheme}{}", reference(plan_dir, dir));
+        }
+    }
     let here = plan_dir.join(flake);
     if flake.starts_with('.') || flake.starts_with('/') || here.is_dir() {
         let clean = absolute(&here);

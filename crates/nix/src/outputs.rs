@@ -49,10 +49,16 @@ struct Found {
 /// # Errors
 ///
 /// If nothing or more than one thing matches, or what does is not of the right kind or too small.
-pub(crate) fn find(cx: &Cx<'_>, nix: &Nix<'_>, store_path: &Utf8Path, step: &step::NixBuild) -> Result<Utf8PathBuf, OutputError> {
+pub(crate) fn find(
+    cx: &Cx<'_>,
+    nix: &Nix<'_>,
+    store_path: &Utf8Path,
+    step: &step::NixBuild,
+) -> Result<Utf8PathBuf, OutputError> {
     let store_dir = store_path.parent().unwrap_or(store_path).to_owned();
     let disk = Disk { nix, store_dir };
-    let output = disk.resolve(store_path)?.ok_or_else(|| OutputError::Outside { path: store_path.to_owned() })?;
+    let output =
+        disk.resolve(store_path)?.ok_or_else(|| OutputError::Outside { path: store_path.to_owned() })?;
     let tree = step.kind == ArtifactKind::Tree;
     let found = if !output.is_dir && !tree || output.is_dir && tree && step.glob.is_none() {
         output.path
@@ -71,7 +77,11 @@ pub(crate) fn find(cx: &Cx<'_>, nix: &Nix<'_>, store_path: &Utf8Path, step: &ste
 }
 
 /// The one of `all` that `step` means.
-fn choose(output: &Utf8Path, step: &step::NixBuild, all: &BTreeMap<String, Found>) -> Result<Utf8PathBuf, OutputError> {
+fn choose(
+    output: &Utf8Path,
+    step: &step::NixBuild,
+    all: &BTreeMap<String, Found>,
+) -> Result<Utf8PathBuf, OutputError> {
     let tree = step.kind == ArtifactKind::Tree;
     let invalid = |reason: String| OutputError::Glob { glob: step.glob.clone().unwrap_or_default(), reason };
     let matcher = step.glob.as_deref().map(|glob| {

@@ -187,8 +187,7 @@ fn failures(nix: &Nix<'_>, answer: &Answer) -> Result<Vec<Failed>, RealiseError>
         return Ok(Vec::new());
     }
     let known = show(nix, &began)?;
-    let paths: BTreeSet<&String> =
-        known.values().flat_map(|drv| drv.outputs.values().flatten()).collect();
+    let paths: BTreeSet<&String> = known.values().flat_map(|drv| drv.outputs.values().flatten()).collect();
     let bits = if code & !0xf == 0x60 { code & 0xf } else { 0 };
     // What is built again has a valid output from before, whatever came out now.
     let invalid = if bits & 8 == 0 { invalid(nix, &paths)? } else { paths.into_iter().cloned().collect() };
@@ -287,7 +286,7 @@ impl fmt::Display for NotBuilt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let first = self.first();
         if first.drv != self.drv {
-            write!(f, "`{}` was not built: it needs ", name_of(&self.drv))?;
+            write!(f, "`{}` was not built, because ", name_of(&self.drv))?;
         }
         write!(f, "{first}")?;
         let others: Vec<&Failed> = self.failures.iter().filter(|it| *it != first).collect();

@@ -121,10 +121,6 @@ impl<'a> At<'a> {
         self.value.as_u64().ok_or_else(|| self.wrong("a number"))
     }
 
-    fn strings(&self) -> Result<Vec<String>, UnknownShape> {
-        self.elements()?.iter().map(At::string).collect()
-    }
-
     fn optional<T>(
         &self,
         read: impl FnOnce(&Self) -> Result<T, UnknownShape>,
@@ -144,3 +140,6 @@ fn whole(path: &str, store_dir: Option<&str>) -> String {
         _ => path.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,25 +37,22 @@ pub fn derivations(json: &[u8], store_dir: &str) -> Result<BTreeMap<String, Deri
 }
 
 fn derivation(at: &At<'_>, store_dir: &str) -> Result<Derivation, UnknownShape> {
+    let env = at.at("env").entries()?;
+    let env = env.iter().map(|(name, value)| Ok(((*name).to_owned(), value.string()?)));
+    let env = env.collect::<Result<BTreeMap<_, _>, UnknownShape>>()?;
     let mut fixed = false;
     let mut outputs = BTreeMap::new();
     for (name, output) in at.at("outputs").entries()? {
         fixed |= output.at("hash").present().is_some();
         let path = output.at("path").optional(|at| at.store_path(Some(store_dir)))?;
-        outputs.insert(name.to_owned(), path);
+        // Left out of a fixed output from 2.33 on; the builder is still told.
+        let told = || env.get(name).filter(|path| path.starts_with(store_dir)).cloned();
+        outputs.insert(name.to_owned(), path.or_else(told));
     }
     let inputs = match at.at("inputs").present() {
         Some(inputs) => inputs.at("drvs"),
         None => at.at("inputDrvs"),
     };
     let inputs = inputs.entries()?.iter().map(|(path, _)| whole(path, Some(store_dir))).collect();
-    let env = at.at("env").entries()?;
-    let env = env.iter().map(|(name, value)| Ok(((*name).to_owned(), value.string()?)));
-    Ok(Derivation {
-        outputs,
-        system: at.at("system").string()?,
-        fixed,
-        inputs,
-        env: env.collect::<Result<_, UnknownShape>>()?,
-    })
+    Ok(Derivation { outputs, system: at.at("system").string()?, fixed, inputs, env })
 }
