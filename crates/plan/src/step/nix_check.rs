@@ -45,7 +45,8 @@ pub struct NixCheck {
     /// Lists of profiles: each can be had, and any other is refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub profiles: Vec<Profiles>,
-    /// Expressions that must evaluate: a derivation to what would be built, anything else to its value.
+    /// Expressions that must evaluate: a derivation to what would be built, any other set with each of its
+    /// attributes, anything else to its value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evaluates: Vec<String>,
     /// Expressions that must throw.
@@ -111,7 +112,7 @@ pub enum Names {
 pub struct Profiles {
     /// Their names.
     pub list: Names,
-    /// A function of a name that must evaluate for each of them.
+    /// A function of a name that must evaluate for each of them, as in `evaluates`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<String>,
     /// What becomes of any other name.
@@ -269,7 +270,6 @@ impl Naming {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::{Spec, Vars, resolve};
 
     #[track_caller]
