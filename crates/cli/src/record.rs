@@ -3,14 +3,14 @@
 use bootway_engine::{Loaded, Machine, Options, Outcome, Work, build};
 use bootway_exec::SystemRunner;
 use bootway_plan::{ArtifactKind, Class, Failure, Selection};
-use bootway_report::{JsonLines, Sink, Terminal, ledger_line, summary, watch, write_all};
+use bootway_report::{JsonLines, Sink, Tally, Terminal, ledger_line, summary, watch, write_all};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 
 use crate::{signals::Signals, style};
 
 /// How a plan is run
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct RunArgs {
     /// Run the selected steps even if nothing has changed
@@ -36,6 +36,13 @@ pub(crate) struct RunArgs {
     verbose: bool,
 }
 
+impl RunArgs {
+    /// The same, but every step that can run does: all checks of a tier are looked at.
+    pub(crate) fn all_of_it(&self) -> Self {
+        Self { keep_going: true, ..self.clone() }
+    }
+}
+
 /// Runs the selected steps of `loaded`, shows what happens, and writes log, reports and ledger.
 pub(crate) fn record(
     loaded: &Loaded,
@@ -44,6 +51,17 @@ pub(crate) fn record(
     args: &RunArgs,
     color: style::When,
 ) -> Result<u8, Failure> {
+    record_outcome(loaded, work, selection, args, color).map(|(code, _)| code)
+}
+
+/// The same, with how each step ended.
+pub(crate) fn record_outcome(
+    loaded: &Loaded,
+    work: Work,
+    selection: Selection,
+    args: &RunArgs,
+    color: style::When,
+) -> Result<(u8, Outcome), Failure> {
     let signals = Signals::listen();
     let cancel = signals.cancel();
     let session = work.open()?;
@@ -59,6 +77,7 @@ pub(crate) fn record(
     } else {
         sinks.push(Box::new(Terminal::new(std::io::stderr(), style::terminal(color, args.verbose))));
     }
+    let is_tier = selection.tier.is_some();
     let options = Options {
         selection,
         fresh: args.fresh,
@@ -84,9 +103,13 @@ pub(crate) fn record(
         let mut places: Vec<(&str, &Utf8Path)> =
             image.iter().map(|image| ("image", image.as_path())).collect();
         places.push(if args.no_report { ("log", &log) } else { ("report", &html) });
-        style::say(summary(&report, &style::terminal(color, args.verbose), &places).trim_end());
+        let style = style::terminal(color, args.verbose);
+        style::say(summary(&report, &style, &places).trim_end());
+        if is_tier {
+            style::say(&Tally::of(&report).text(&style));
+        }
     }
-    Ok(signals.exit_code(outcome.exit_code()))
+    Ok((signals.exit_code(outcome.exit_code()), outcome))
 }
 
 /// The last disk that is good, for a person who wants to have it.

@@ -4,7 +4,7 @@ use std::{fmt, sync::Mutex, time::Instant};
 
 use bootway_exec::{Cancel, Runner};
 use bootway_plan::{
-    Class, DefaultPhase, Event, EventKind, Failure, Name, RunInfo, Selection, Step, StepId, StepInfo,
+    Class, DefaultPhase, Event, EventKind, Failure, Millis, Name, RunInfo, Selection, Step, StepId, StepInfo,
 };
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     doctor::missing_failure,
     run::Run,
     schedule::schedule,
-    status,
+    status, tier,
     tools::{Versions, tools_of},
 };
 
@@ -95,7 +95,14 @@ pub fn build(
             if missing.is_empty() {
                 let versions = Mutex::new(versions);
                 let run = Run { loaded, machine, options, digests: &digests, versions: &versions, say: &say };
-                let outcome = schedule(&run, &steps);
+                let mut outcome = schedule(&run, &steps);
+                if let Some(tier) = options.selection.tier {
+                    let took = Millis::new(begun.elapsed().as_millis() as u64);
+                    let tiers = loaded.plan.tiers();
+                    tier::time(tier, tiers, took).into_iter().for_each(|kind| say(None, kind));
+                    let failures = tier::failures(tier, tiers, took, &steps, &outcome);
+                    outcome.failures.extend(failures);
+                }
                 versions.into_inner().expect("no step panics").save();
                 outcome
             } else {

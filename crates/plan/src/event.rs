@@ -81,7 +81,7 @@ pub enum EventKind {
     Layout(DiskMap),
     /// An output exists.
     Made(Artifact),
-    /// A check is decided.
+    /// A check is decided; one of the run as a whole is about its time.
     Check {
         /// Its name in the plan.
         name: String,
@@ -180,6 +180,10 @@ pub enum Verdict {
     TimedOut,
     /// It did not run; the detail says why. Never counted as a pass.
     NotRun,
+    /// It keeps the place of a check that is not written yet. Never counted as a pass, and no tier with one is good.
+    Placeholder,
+    /// All checks together took longer than their tier may.
+    OverBudget,
 }
 
 /// Something that was found out about an image, and why it is believed.

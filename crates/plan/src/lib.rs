@@ -74,8 +74,8 @@ pub use resolve::resolve;
 pub use schema::json_schema;
 pub use select::{SelectError, Selection};
 pub use spec::{
-    DefaultPhase, Generate, Need, NixConfig, PhaseSpec, Requires, Skips, Spec, StepCommon, StepSpec, Tier,
-    Untracked, When,
+    Budgets, DefaultPhase, Generate, Need, NixConfig, PhaseSpec, Requires, Skips, Spec, StepCommon, StepSpec,
+    Tier, Tiers, Untracked, When,
 };
 pub use step::Action;
 pub use target::{

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Action, Digest, Name, Requires, Source, StepId, Targets,
-    spec::{DefaultPhase, Generate, NixConfig, Skips, StepCommon},
+    spec::{DefaultPhase, Generate, NixConfig, Skips, StepCommon, Tier, Tiers},
     step::{Disk, Machines, Vm},
     vars::Var,
 };
@@ -32,6 +32,8 @@ pub struct Plan {
     pub(crate) env: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "NixConfig::is_default")]
     pub(crate) nix: NixConfig,
+    #[serde(default, skip_serializing_if = "Tiers::is_empty")]
+    pub(crate) tiers: Tiers,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) machines: Machines,
     #[serde(default, skip_serializing_if = "Targets::is_empty")]
@@ -79,6 +81,18 @@ pub struct Step {
     pub common: StepCommon,
 }
 
+impl Step {
+    /// The tier of checks that it belongs to, whether the plan says so or it follows from what it is.
+    pub const fn tier(&self) -> Option<Tier> {
+        match (self.common.tier, &self.action) {
+            (Some(tier), _) => Some(tier),
+            (None, _) if self.common.placeholder => Some(Tier::Full),
+            (None, Action::NixCheck(_)) => Some(Tier::Quick),
+            (None, _) => None,
+        }
+    }
+}
+
 impl Plan {
     /// Names the output directory and the report.
     pub const fn name(&self) -> &Name {
@@ -113,6 +127,11 @@ impl Plan {
     /// How Nix is used.
     pub const fn nix(&self) -> &NixConfig {
         &self.nix
+    }
+
+    /// What holds of the tiers of checks.
+    pub const fn tiers(&self) -> &Tiers {
+        &self.tiers
     }
 
     /// Machines by name.
@@ -218,6 +237,9 @@ fn write_details(f: &mut fmt::Formatter<'_>, step: &Step, indent: usize) -> fmt:
         Action::Disk(disk) => write_disk(f, disk, indent)?,
         Action::Vm(vm) => write_vm(f, vm, indent)?,
         _ => (),
+    }
+    if step.common.placeholder {
+        writeln!(f, "{:indent$}placeholder: it proves nothing", "")?;
     }
     if let Some(reason) = &step.skipped {
         writeln!(f, "{:indent$}skipped: {reason}", "")?;

@@ -59,6 +59,7 @@ pub fn resolve(spec: &Spec) -> Result<Plan, Problems> {
         vars: spec.vars.clone(),
         env: spec.env.clone(),
         nix: spec.nix.clone(),
+        tiers: spec.tiers,
         machines: spec.machines.clone(),
         targets: spec.targets.clone(),
         generate: spec.generate.clone(),

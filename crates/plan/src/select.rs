@@ -54,7 +54,7 @@ impl Selection {
                 }
             };
             let by_step = self.steps.is_empty() || self.steps.iter().any(|it| step.id == **it);
-            let by_tier = self.tier.is_none_or(|tier| step.common.tier.is_some_and(|it| it <= tier));
+            let by_tier = self.tier.is_none_or(|tier| step.tier().is_some_and(|it| it <= tier));
             by_phase && by_step && by_tier
         };
         let wanted: BTreeSet<&StepId> =

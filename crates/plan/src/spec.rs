@@ -15,10 +15,12 @@ use crate::{
 mod generate;
 mod nix;
 mod read;
+mod tier;
 mod when;
 
 pub use generate::Generate;
 pub use nix::{NixConfig, Untracked};
+pub use tier::{Budgets, Tier, Tiers};
 pub use when::When;
 pub(crate) use when::prune;
 
@@ -44,6 +46,8 @@ pub struct Spec {
     pub env: BTreeMap<String, String>,
     /// How Nix is used.
     pub nix: NixConfig,
+    /// What holds of the tiers of checks.
+    pub tiers: Tiers,
     /// Machines by name.
     pub machines: Machines,
     /// What a flake offers to run, by name.
@@ -158,9 +162,13 @@ pub struct StepCommon {
     /// Whether it runs at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<When>,
-    /// The tier of checks that it belongs to.
+    /// The tier of checks that it belongs to; a `nix-check` is `quick` unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<Tier>,
+    /// Whether it only keeps the place of a check that is not written yet: it proves nothing, and no tier that it is
+    /// in is good. It is in `full` unless said.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub placeholder: bool,
     /// Environment of its programs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
@@ -188,18 +196,6 @@ impl Requires {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
-}
-
-/// A tier of checks; each includes the ones before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Tier {
-    /// Seconds.
-    Quick,
-    /// Minutes.
-    Build,
-    /// As long as it takes.
-    Full,
 }
 
 /// The keys of a plan besides `vars` and `phase`.
@@ -230,6 +226,9 @@ pub(crate) struct Head {
     /// How Nix is used.
     #[serde(default)]
     pub(crate) nix: NixConfig,
+    /// What holds of the tiers of checks.
+    #[serde(default)]
+    pub(crate) tiers: Tiers,
     /// Machines by name.
     #[serde(default)]
     pub(crate) machine: Machines,
@@ -263,6 +262,7 @@ impl StepCommon {
             description: None,
             when: None,
             tier: None,
+            placeholder: false,
             env: BTreeMap::new(),
             limit: None,
             silent_warn: None,
@@ -279,6 +279,16 @@ impl StepCommon {
         }
     }
 
-    const KEYS: [&str; 9] =
-        ["name", "description", "when", "tier", "env", "limit", "silent-warn", "retry", "requires"];
+    const KEYS: [&str; 10] = [
+        "name",
+        "description",
+        "when",
+        "tier",
+        "placeholder",
+        "env",
+        "limit",
+        "silent-warn",
+        "retry",
+        "requires",
+    ];
 }

@@ -178,8 +178,9 @@ fn rich(text: &str) -> String {
 }
 
 fn checks(page: &mut String, report: &Report) -> fmt::Result {
-    let checks: Vec<_> =
-        report.steps.iter().flat_map(|step| step.checks.iter().map(move |it| (step, it))).collect();
+    let of_steps =
+        report.steps.iter().flat_map(|step| step.checks.iter().map(move |it| (step.id.as_str(), it)));
+    let checks: Vec<_> = of_steps.chain(report.checks.iter().map(|it| ("the run", it))).collect();
     if checks.is_empty() {
         return Ok(());
     }
@@ -191,8 +192,8 @@ fn checks(page: &mut String, report: &Report) -> fmt::Result {
     for (step, check) in checks {
         let mood = match check.verdict {
             Verdict::Passed => "good",
-            Verdict::Failed | Verdict::TimedOut => "bad",
-            Verdict::NotRun => "warn",
+            Verdict::Failed | Verdict::TimedOut | Verdict::OverBudget => "bad",
+            Verdict::NotRun | Verdict::Placeholder => "warn",
         };
         let detail =
             check.detail.as_ref().map(|text| format!("<p class=\"detail\">{}</p>", rich(&one_line(text))));
@@ -202,7 +203,7 @@ fn checks(page: &mut String, report: &Report) -> fmt::Result {
             markdown::verdict(check.verdict),
             Escaped(&check.name),
             detail.unwrap_or_default(),
-            step.id,
+            step,
             seconds(check.after_ms),
         )?;
     }

@@ -3,7 +3,7 @@
 use bootway_plan::{Digest, Failure, Name, RunInfo};
 use serde::{Serialize, Serializer};
 
-use crate::{Counts, Outcome, Report, Said, StepReport};
+use crate::{CheckReport, Counts, Outcome, Report, Said, StepReport};
 
 /// `report.json`, in the order of its fields; ends with a newline.
 #[derive(Serialize)]
@@ -18,6 +18,8 @@ struct Document<'a> {
     run: Option<&'a RunInfo>,
     failures: &'a [Failure],
     notes: &'a [Said],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    checks: &'a [CheckReport],
     steps: &'a [StepReport],
 }
 
@@ -34,6 +36,7 @@ impl Serialize for Report {
             run: self.run.as_ref(),
             failures: &self.failures,
             notes: &self.notes,
+            checks: &self.checks,
             steps: &self.steps,
         }
         .serialize(serializer)

@@ -33,7 +33,13 @@ pub fn to_junit(report: &Report) -> String {
     let started = report.run.as_ref().map(|run| utc(run.started));
     let mut suites = vec![("steps".to_owned(), steps(report))];
     for step in report.steps.iter().filter(|step| !step.checks.is_empty()) {
-        suites.push((step.label(), step.checks.iter().map(|check| check_case(step, check)).collect()));
+        suites.push((step.label(), step.checks.iter().map(|check| check_case(Some(step), check)).collect()));
+    }
+    if !report.checks.is_empty() {
+        suites.push((
+            "the run".to_owned(),
+            report.checks.iter().map(|check| check_case(None, check)).collect(),
+        ));
     }
     let all: Vec<&Case> = suites.iter().flat_map(|(_, cases)| cases).collect();
     let mut xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned();
@@ -137,7 +143,7 @@ fn step_case(report: &Report, step: &StepReport) -> Case {
     Case { name: step.id.to_string(), ms: step.took_ms().unwrap_or_default(), ending }
 }
 
-fn check_case(step: &StepReport, check: &CheckReport) -> Case {
+fn check_case(step: Option<&StepReport>, check: &CheckReport) -> Case {
     let detail = check.detail.clone().unwrap_or_default();
     let ending = match check.verdict {
         Verdict::Passed => Ending::Passed,
@@ -149,7 +155,14 @@ fn check_case(step: &StepReport, check: &CheckReport) -> Case {
             message: "nothing was seen in time".to_owned(),
             text: detail,
         },
-        Verdict::NotRun if step.failure().is_some() => {
+        // Where a tier is run, the case of the run fails for it.
+        Verdict::Placeholder => Ending::Skipped { message: format!("placeholder: {detail}") },
+        Verdict::OverBudget => Ending::Failure {
+            kind: "over-budget",
+            message: "it took longer than it may".to_owned(),
+            text: detail,
+        },
+        Verdict::NotRun if step.is_some_and(|step| step.failure().is_some()) => {
             Ending::Error { kind: "not-run", message: format!("not run: {detail}") }
         }
         Verdict::NotRun => Ending::Skipped { message: format!("not run: {detail}") },

@@ -59,8 +59,9 @@ fn failures(md: &mut String, report: &Report) {
 }
 
 fn checks(md: &mut String, report: &Report) {
-    let checks: Vec<_> =
-        report.steps.iter().flat_map(|step| step.checks.iter().map(move |it| (step, it))).collect();
+    let of_steps =
+        report.steps.iter().flat_map(|step| step.checks.iter().map(move |it| (step.id.as_str(), it)));
+    let checks: Vec<_> = of_steps.chain(report.checks.iter().map(|it| ("the run", it))).collect();
     if checks.is_empty() {
         return;
     }
@@ -68,7 +69,7 @@ fn checks(md: &mut String, report: &Report) {
     for (step, check) in checks {
         let detail = check.detail.as_deref().map(cell).unwrap_or_default();
         let (verdict, after) = (verdict(check.verdict), seconds(check.after_ms));
-        let _ = writeln!(md, "| {verdict} | {} | {} | {after} s | {detail} |", cell(&check.name), step.id);
+        let _ = writeln!(md, "| {verdict} | {} | {} | {after} s | {detail} |", cell(&check.name), step);
     }
 }
 
@@ -96,6 +97,8 @@ pub(crate) const fn verdict(verdict: Verdict) -> &'static str {
         Verdict::Failed => "✗ failed",
         Verdict::TimedOut => "✗ timed out",
         Verdict::NotRun => "– not run",
+        Verdict::Placeholder => "– placeholder",
+        Verdict::OverBudget => "✗ over budget",
     }
 }
 

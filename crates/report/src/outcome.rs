@@ -55,6 +55,10 @@ pub struct Counts {
     pub checks_timed_out: u64,
     /// Checks that did not run: never counted as passes.
     pub checks_not_run: u64,
+    /// Checks that are not written yet: never counted as passes.
+    pub placeholders: u64,
+    /// Tiers that took longer than they may.
+    pub over_budget: u64,
 }
 
 impl Report {
@@ -63,7 +67,8 @@ impl Report {
         let said = self.exit_code.map_or(Outcome::Interrupted, Outcome::of_exit_code);
         let failures = self.failures.iter().map(|failure| Outcome::of_class(failure.class));
         let steps = self.steps.iter().map(|step| step.outcome(said));
-        failures.chain(steps).fold(said, Outcome::max)
+        let checks = self.checks.iter().map(|check| outcome_of(check.verdict));
+        failures.chain(steps).chain(checks).fold(said, Outcome::max)
     }
 
     /// How many of each there are.
@@ -80,13 +85,11 @@ impl Report {
                 State::Cancelled(_) => &mut counts.cancelled,
             } += 1;
             for check in &step.checks {
-                *match check.verdict {
-                    Verdict::Passed => &mut counts.checks_passed,
-                    Verdict::Failed => &mut counts.checks_failed,
-                    Verdict::TimedOut => &mut counts.checks_timed_out,
-                    Verdict::NotRun => &mut counts.checks_not_run,
-                } += 1;
+                counts.add(check.verdict);
             }
+        }
+        for check in &self.checks {
+            counts.add(check.verdict);
         }
         counts
     }
@@ -103,6 +106,9 @@ impl Report {
             }
         };
         match self.outcome() {
+            Outcome::Good if counts.placeholders > 0 => {
+                format!("Good, but {} nothing", proves(counts.placeholders))
+            }
             Outcome::Good if counts.checks_passed > 0 && counts.checks_not_run == 0 => {
                 format!("It works: {}", checks_passed(counts.checks_passed))
             }
@@ -115,6 +121,8 @@ impl Report {
             Outcome::Good => "Done, and nothing was checked".to_owned(),
             Outcome::Nothing => "Nothing was selected, so nothing was proved".to_owned(),
             Outcome::Check => match counts.checks_failed + counts.checks_timed_out {
+                0 if counts.placeholders > 0 => format!("Not good: {} nothing", proves(counts.placeholders)),
+                0 if counts.over_budget > 0 => "Not good: it took longer than it may".to_owned(),
                 0 => "Built, but not good".to_owned(),
                 bad => format!("Built, but not good: {} did not pass", number(bad, "check")),
             },
@@ -128,15 +136,32 @@ impl Report {
     }
 }
 
+impl Counts {
+    fn add(&mut self, verdict: Verdict) {
+        *match verdict {
+            Verdict::Passed => &mut self.checks_passed,
+            Verdict::Failed => &mut self.checks_failed,
+            Verdict::TimedOut => &mut self.checks_timed_out,
+            Verdict::NotRun => &mut self.checks_not_run,
+            Verdict::Placeholder => &mut self.placeholders,
+            Verdict::OverBudget => &mut self.over_budget,
+        } += 1;
+    }
+}
+
+/// What a check says about its run; a placeholder is bad only where a tier is run, and then the run says so.
+const fn outcome_of(verdict: Verdict) -> Outcome {
+    match verdict {
+        Verdict::Passed | Verdict::NotRun | Verdict::Placeholder => Outcome::Good,
+        Verdict::Failed | Verdict::TimedOut | Verdict::OverBudget => Outcome::Check,
+    }
+}
+
 impl StepReport {
     /// What this step says about a run that calls itself `said`.
     fn outcome(&self, said: Outcome) -> Outcome {
-        let bad_check = |verdict| matches!(verdict, Verdict::Failed | Verdict::TimedOut);
-        let checks = if self.checks.iter().any(|check| bad_check(check.verdict)) {
-            Outcome::Check
-        } else {
-            Outcome::Good
-        };
+        let checks =
+            self.checks.iter().map(|check| outcome_of(check.verdict)).fold(Outcome::Good, Outcome::max);
         let state = match &self.state {
             State::Cached | State::Skipped { .. } | State::Finished => Outcome::Good,
             State::Failed(failure) | State::Cancelled(failure) => Outcome::of_class(failure.class),
@@ -193,6 +218,10 @@ impl Outcome {
 /// `1 check`, `7 checks`.
 pub(crate) fn number(n: u64, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
+fn proves(n: u64) -> String {
+    format!("{} {}", number(n, "placeholder"), if n == 1 { "proves" } else { "prove" })
 }
 
 fn checks_passed(n: u64) -> String {

@@ -20,6 +20,8 @@ pub struct Report {
     pub notes: Vec<Said>,
     /// What went wrong outside of any step.
     pub failures: Vec<Failure>,
+    /// What was decided about the run as a whole.
+    pub checks: Vec<CheckReport>,
     /// As the run said it itself; `None` if it never came to an end.
     pub exit_code: Option<u8>,
     /// From the start to the last event.
@@ -171,6 +173,9 @@ impl Report {
             }
             EventKind::Failed(failure) => self.failures.push(failure.clone()),
             EventKind::RunFinished { exit_code } => self.exit_code = Some(*exit_code),
+            EventKind::Check { name, verdict, after_ms, detail } => {
+                self.checks.push(CheckReport::new(name, *verdict, *after_ms, detail.as_deref()));
+            }
             // Only steps have these; `docs/events.md` says so.
             EventKind::Started
             | EventKind::Cached
@@ -179,7 +184,6 @@ impl Report {
             | EventKind::Heartbeat { .. }
             | EventKind::Layout(_)
             | EventKind::Made(_)
-            | EventKind::Check { .. }
             | EventKind::Finding(_)
             | EventKind::Finished => (),
         }
@@ -266,12 +270,9 @@ impl StepReport {
             EventKind::Finding(finding) => self.findings.push(finding.clone()),
             EventKind::Layout(map) => self.layouts.push(map.clone()),
             EventKind::Made(artifact) => self.artifacts.push(artifact.clone()),
-            EventKind::Check { name, verdict, after_ms, detail } => self.checks.push(CheckReport {
-                name: name.clone(),
-                verdict: *verdict,
-                after_ms: *after_ms,
-                detail: detail.clone(),
-            }),
+            EventKind::Check { name, verdict, after_ms, detail } => {
+                self.checks.push(CheckReport::new(name, *verdict, *after_ms, detail.as_deref()));
+            }
             // Progress is of the moment; the other two are about the run.
             EventKind::Progress { .. } | EventKind::RunStarted(_) | EventKind::RunFinished { .. } => (),
         }
@@ -280,6 +281,12 @@ impl StepReport {
     fn end(&mut self, at_ms: u64, state: State) {
         self.ended_ms = Some(at_ms);
         self.state = state;
+    }
+}
+
+impl CheckReport {
+    fn new(name: &str, verdict: Verdict, after_ms: u64, detail: Option<&str>) -> Self {
+        Self { name: name.to_owned(), verdict, after_ms, detail: detail.map(str::to_owned) }
     }
 }
 

@@ -60,6 +60,8 @@ pub(crate) fn counts_line(report: &Report) -> String {
         (counts.checks_failed, "failed"),
         (counts.checks_timed_out, "timed out"),
         (counts.checks_not_run, "not run"),
+        (counts.placeholders, "not written"),
+        (counts.over_budget, "over budget"),
     ];
     let checks: Vec<String> =
         checks.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();

@@ -154,6 +154,9 @@ impl<W: Write> Terminal<W> {
             }
             EventKind::Note { text } => self.line(at, Tone::Warn, "·", &one_line(text)),
             EventKind::Failed(failure) => self.above.push_str(&self.explain(failure)),
+            EventKind::Check { name, verdict, after_ms, detail } => {
+                self.check(at, "the run", &one_line(name), *verdict, *after_ms, detail.as_deref());
+            }
             _ => (),
         }
     }
@@ -171,8 +174,8 @@ impl<W: Write> Terminal<W> {
         let mut text = format!("{label}: {name}: {word} after {}", span(after_ms));
         let tone = match verdict {
             Verdict::Passed => Tone::Good,
-            Verdict::Failed | Verdict::TimedOut => Tone::Bad,
-            Verdict::NotRun => Tone::Warn,
+            Verdict::Failed | Verdict::TimedOut | Verdict::OverBudget => Tone::Bad,
+            Verdict::NotRun | Verdict::Placeholder => Tone::Warn,
         };
         if let Some(detail) = detail.filter(|_| verdict != Verdict::Passed) {
             let _ = write!(text, ": {}", one_line(detail));

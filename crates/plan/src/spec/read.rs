@@ -74,6 +74,7 @@ impl Spec {
             requires: head.requires,
             env: head.env,
             nix: head.nix,
+            tiers: head.tiers,
             machines: head.machine,
             targets: head.target,
             generate: head.generate,
