@@ -55,7 +55,8 @@ fn package(place: &Utf8Path, number: usize, files: usize) -> Result<(), Box<dyn 
     let mut dirs: Vec<Utf8PathBuf> = vec![place.to_owned()];
     for file in 0..files.max(1) {
         let depth = file / WIDTH % 4;
-        let dir = (0..depth).fold(place.join(format!("share-{}", file / WIDTH)), |dir, n| dir.join(n.to_string()));
+        let dir =
+            (0..depth).fold(place.join(format!("share-{}", file / WIDTH)), |dir, n| dir.join(n.to_string()));
         if file % WIDTH == 0 {
             fs_err::create_dir_all(&dir)?;
             dirs.extend(dir.ancestors().take_while(|it| *it != place).map(Utf8Path::to_owned));

@@ -4,7 +4,7 @@
 //! ([`ClosureInfo`]); a [`Registration`] is both, as a value. [`install()`] puts one into a store in a directory,
 //! [`verify_store`] says whether it is whole, [`isolate`] shows it, and nothing else, to a program.
 
-use std::{collections::BTreeSet, io};
+use std::io;
 
 use bootway_exec::{Cmd, Cx, MissingInput, RunError, StepOutput};
 use bootway_plan::{
@@ -20,6 +20,7 @@ mod hash;
 mod install;
 mod isolation;
 mod nar;
+mod place;
 mod pool;
 mod references;
 mod registration;
@@ -47,19 +48,16 @@ pub use verify::{Damage, Wrong, verify_store};
 /// If a root is not valid, the closure is not whole, something cannot be copied or is not what it must be.
 pub fn closure(cx: &Cx<'_>, step: &step::Closure, nix: &NixConfig) -> Result<Vec<StepOutput>, ClosureError> {
     let from = LocalStore::of(cx.plan_dir, nix)?;
-    let registration = match &step.info {
-        Some(source) => {
-            let known = roots::known(cx, &from, source)?;
-            let wanted: BTreeSet<StorePath> = roots::paths(cx, step)?.into_iter().collect();
-            if let Some(root) = wanted.into_iter().find(|root| !known.paths.contains_key(root)) {
-                return Err(ClosureError::NotInside { root, info: source.to_string() });
-            }
-            known
+    let registration = if let Some(source) = &step.info {
+        let known = roots::known(cx, &from, source)?;
+        let lost = roots::paths(cx, step)?.into_iter().find(|root| !known.paths.contains_key(root));
+        if let Some(root) = lost {
+            return Err(ClosureError::NotInside { root, info: source.to_string() });
         }
-        None => {
-            roots::link(cx, step)?;
-            from.closure(cx, &roots::arguments(cx, step))?
-        }
+        known
+    } else {
+        roots::link(cx, step)?;
+        from.closure(cx, &roots::arguments(cx, step))?
     };
     if registration.paths.is_empty() {
         return Err(ClosureError::Empty);

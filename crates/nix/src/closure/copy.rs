@@ -25,7 +25,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::file::{Brought, How, bring};
+use super::{
+    file::{Brought, How, bring},
+    place::{put, umask},
+};
 
 /// A path that is wanted, and where.
 #[derive(Clone, Debug)]
@@ -42,7 +45,7 @@ pub(super) struct Job {
 const FILE: u32 = 0o444;
 const PROGRAM: u32 = 0o555;
 /// While there is still something to be put into it.
-const OPEN: Mode = Mode::RWXU;
+pub(super) const OPEN: Mode = Mode::RWXU;
 /// One second after the beginning of time: what every file of a store has.
 const TIME: Timestamps = {
     let second = Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -111,7 +114,7 @@ struct Shared<'a> {
     failed: Mutex<Option<CopyError>>,
     files: AtomicU64,
     bytes: AtomicU64,
-    shared: AtomicU64,
+    linked: AtomicU64,
     umask: u32,
 }
 
@@ -139,7 +142,7 @@ impl Copier<'_> {
             failed: Mutex::new(None),
             files: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            shared: AtomicU64::new(0),
+            linked: AtomicU64::new(0),
             umask: umask(),
         };
         std::thread::scope(|scope| {
@@ -152,7 +155,7 @@ impl Copier<'_> {
             return Err(error);
         }
         let count = |it: AtomicU64| it.into_inner();
-        Ok(Copied { files: count(shared.files), bytes: count(shared.bytes), shared: count(shared.shared) })
+        Ok(Copied { files: count(shared.files), bytes: count(shared.bytes), shared: count(shared.linked) })
     }
 }
 
@@ -311,7 +314,7 @@ impl Shared<'_> {
             FileType::RegularFile if self.copier.how == How::HardLink => {
                 match rustix::fs::linkat(place.from, name, place.to, new, AtFlags::empty()) {
                     Ok(()) => {
-                        self.shared.fetch_add(1, Ordering::Relaxed);
+                        self.linked.fetch_add(1, Ordering::Relaxed);
                         Ok(())
                     }
                     // It has as many names as a file can have.
@@ -361,7 +364,7 @@ impl Shared<'_> {
         rustix::fs::futimens(&to, &TIME)?;
         match brought {
             Brought::Shared => {
-                self.shared.fetch_add(1, Ordering::Relaxed);
+                self.linked.fetch_add(1, Ordering::Relaxed);
             }
             Brought::Copied => {
                 self.files.fetch_add(1, Ordering::Relaxed);
@@ -385,48 +388,4 @@ struct Place<'a> {
 fn open_dir(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::open(path, flags, Mode::empty())?)
-}
-
-/// Puts a whole path in its place, and away what was there.
-fn put(job: &Job) -> io::Result<()> {
-    match rustix::fs::renameat_with(CWD, &job.beside, CWD, &job.to, rustix::fs::RenameFlags::NOREPLACE) {
-        Ok(()) => Ok(()),
-        Err(Errno::EXIST) => {
-            rustix::fs::renameat_with(CWD, &job.beside, CWD, &job.to, rustix::fs::RenameFlags::EXCHANGE)?;
-            remove(&job.beside)
-        }
-        // A file system that does not know the flag.
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            remove(&job.to)?;
-            fs_err::rename(&job.beside, &job.to)
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Removes what is at `path`, if anything is, even directories that nobody may write to.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
-    let is_dir = match fs_err::symlink_metadata(path) {
-        Ok(metadata) => metadata.is_dir(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    if !is_dir {
-        return fs_err::remove_file(path);
-    }
-    for entry in walkdir::WalkDir::new(path).into_iter() {
-        // Each is opened for writing before the walk goes into it.
-        let entry = entry.map_err(io::Error::from)?;
-        if entry.file_type().is_dir() {
-            rustix::fs::chmod(entry.path(), OPEN)?;
-        }
-    }
-    fs_err::remove_dir_all(path)
-}
-
-/// The bits of a mode that this process may not give; none if the kernel does not say.
-fn umask() -> u32 {
-    let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    line.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok()).unwrap_or(0o777)
 }

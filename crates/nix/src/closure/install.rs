@@ -14,8 +14,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{
     ClosureError, LocalStore, PathInfo, Registration, StorePath,
-    copy::{Copied, Copier, Job, remove},
+    copy::{Copied, Copier, Job},
     file::How,
+    place::remove,
     pool::{Progress, each},
     store::store_dir,
     verify::{Damage, first_difference, look},
@@ -247,12 +248,9 @@ fn refuse_own(wanted: &Install<'_>) -> Result<(), ClosureError> {
     if into == "/" || store == "/nix/store" {
         return Err(refused());
     }
-    for path in wanted.registration.paths.keys() {
-        let from = wanted.from.file(path);
-        let dir = from.parent().map(Utf8Path::canonicalize_utf8).and_then(Result::ok);
-        return if dir.as_deref() == Some(&store) { Err(refused()) } else { Ok(()) };
-    }
-    Ok(())
+    let from = wanted.registration.paths.keys().next().map(|path| wanted.from.file(path));
+    let dir = from.as_deref().and_then(Utf8Path::parent).map(Utf8Path::canonicalize_utf8);
+    if dir.and_then(Result::ok).as_ref() == Some(&store) { Err(refused()) } else { Ok(()) }
 }
 
 /// Removes what a killed install has left.

@@ -205,12 +205,12 @@ impl<'a, 's, W: Write> Dump<'a, 's, W> {
             match next {
                 Todo::Close => self.word(")"),
                 Todo::Entry(inside) => {
-                    ["entry", "(", "name"].into_iter().for_each(|word| self.word(word));
+                    self.words_of(["entry", "(", "name"]);
                     self.text(inside.file_name().unwrap_or_default().as_bytes());
                     self.word("node");
                     todo.extend([Todo::Close, Todo::Node(inside)]);
                 }
-                Todo::Node(inside) => self.node(root, inside, &mut todo)?,
+                Todo::Node(inside) => self.node(root, &inside, &mut todo)?,
             }
             if self.words.len() >= STRIDE {
                 self.flush()?;
@@ -220,37 +220,35 @@ impl<'a, 's, W: Write> Dump<'a, 's, W> {
         self.out.flush()
     }
 
-    fn node(&mut self, root: &Path, inside: PathBuf, todo: &mut Vec<Todo>) -> io::Result<()> {
+    fn node(&mut self, root: &Path, inside: &Path, todo: &mut Vec<Todo>) -> io::Result<()> {
         if self.cancel.is_cancelled() {
             return Err(cancelled());
         }
         // Joined to nothing it would end with a slash, which follows a link.
-        let path = if inside.as_os_str().is_empty() { root.to_owned() } else { root.join(&inside) };
+        let path = if inside.as_os_str().is_empty() { root.to_owned() } else { root.join(inside) };
         let metadata = fs_err::symlink_metadata(&path)?;
-        self.word("(");
-        self.word("type");
+        self.words_of(["(", "type"]);
         todo.push(Todo::Close);
         match Kind::of(&path, &metadata)? {
             Kind::Directory => {
                 self.word("directory");
-                self.see(&inside, SeenKind::Directory);
+                self.see(inside, SeenKind::Directory);
                 let names = names(&path)?;
                 todo.extend(names.into_iter().rev().map(|name| Todo::Entry(inside.join(name))));
             }
             Kind::Symlink(target) => {
-                ["symlink", "target"].into_iter().for_each(|word| self.word(word));
+                self.words_of(["symlink", "target"]);
                 self.text(target.as_os_str().as_bytes());
-                self.see(&inside, SeenKind::Symlink(&target));
+                self.see(inside, SeenKind::Symlink(&target));
             }
             Kind::File { executable } => {
                 self.word("regular");
                 if executable {
-                    self.word("executable");
-                    self.word("");
+                    self.words_of(["executable", ""]);
                 }
                 self.word("contents");
                 let digest = self.contents(&path, metadata.size())?;
-                self.see(&inside, SeenKind::File { executable, size: metadata.size(), digest });
+                self.see(inside, SeenKind::File { executable, size: metadata.size(), digest });
             }
         }
         Ok(())
@@ -288,6 +286,12 @@ impl<'a, 's, W: Write> Dump<'a, 's, W> {
     fn see(&mut self, inside: &Path, kind: SeenKind<'_>) {
         if let Some(seen) = &mut self.seen {
             seen(Seen { inside, kind });
+        }
+    }
+
+    fn words_of<const N: usize>(&mut self, words: [&str; N]) {
+        for word in words {
+            self.word(word);
         }
     }
 

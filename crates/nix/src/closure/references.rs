@@ -48,7 +48,7 @@ impl References {
         for (path, (deriver, references)) in &self.paths {
             let deriver = deriver.as_ref().map_or("", StorePath::as_str);
             text += &format!("{path}\n{deriver}\n{}\n", references.len());
-            references.iter().for_each(|it| text += &format!("{it}\n"));
+            text.extend(references.iter().map(|it| format!("{it}\n")));
         }
         text
     }
@@ -128,14 +128,14 @@ fn from_attrs(text: &str) -> Result<Registration, InvalidRegistration> {
 
 /// Lines of either format, counted.
 pub(super) struct Lines<'a> {
-    lines: Peekable<str::Lines<'a>>,
+    rest: Peekable<str::Lines<'a>>,
     number: usize,
     last: &'a str,
 }
 
 impl<'a> Lines<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { lines: text.lines().peekable(), number: 0, last: "" }
+        Self { rest: text.lines().peekable(), number: 0, last: "" }
     }
 
     /// What is wrong with the line that was read last.
@@ -151,7 +151,7 @@ impl<'a> Lines<'a> {
         read: impl FnOnce(&'a str) -> Option<T>,
     ) -> Result<T, InvalidRegistration> {
         self.number += 1;
-        let line = self.lines.next();
+        let line = self.rest.next();
         self.last = line.unwrap_or("the end of the text");
         line.and_then(read).ok_or_else(|| self.wrong(expected))
     }
@@ -161,7 +161,7 @@ impl<'a> Lines<'a> {
         &mut self,
         is_known: impl FnOnce(&StorePath) -> bool,
     ) -> Result<Option<StorePath>, InvalidRegistration> {
-        if self.lines.peek().is_none() {
+        if self.rest.peek().is_none() {
             return Ok(None);
         }
         let path = self.parse("a path of a store", |line| line.parse().ok())?;

@@ -72,7 +72,7 @@ impl Registration {
             let deriver = info.deriver.as_ref().map_or("", StorePath::as_str);
             let hash = hash::nix32(&info.nar_hash);
             text += &format!("{path}\n{hash}\n{}\n{deriver}\n{}\n", info.nar_size, info.references.len());
-            info.references.iter().for_each(|it| text += &format!("{it}\n"));
+            text.extend(info.references.iter().map(|it| format!("{it}\n")));
         }
         text
     }

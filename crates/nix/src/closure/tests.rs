@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
 };
 
@@ -10,7 +10,7 @@ use bootway_plan::{
 };
 use camino::Utf8Path;
 
-use super::{copy::remove, *};
+use super::{place::remove, *};
 use crate::testing::{TestNix, derivation, derivation_with};
 
 mod faults;

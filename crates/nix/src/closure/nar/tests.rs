@@ -105,7 +105,7 @@ proptest! {
 fn text(bytes: &[u8]) -> Vec<u8> {
     let mut text = (bytes.len() as u64).to_le_bytes().to_vec();
     text.extend(bytes);
-    while text.len() % 8 != 0 {
+    while !text.len().is_multiple_of(8) {
         text.push(0);
     }
     text

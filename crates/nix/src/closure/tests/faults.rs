@@ -134,7 +134,10 @@ fn a_process_that_is_killed_while_it_copies_leaves_no_registration() {
         let known = world.nix.run("nix-store", &["--store", into.as_str(), "--dump-db"]).stdout;
         assert!(known.is_empty() || Registration::from_text(&known).unwrap() == registration, "{known}");
         install_it(usize::MAX);
-        assert_eq!(verify_store(&world.cx(), &LocalStore::at(&into), &registration, StoreVerify::Hashes).unwrap(), []);
+        assert_eq!(
+            verify_store(&world.cx(), &LocalStore::at(&into), &registration, StoreVerify::Hashes).unwrap(),
+            []
+        );
     }
 }
 
