@@ -31,7 +31,14 @@ const PEER: &str = "xargs cp";
 /// If a contender is missing, fails, or makes something else.
 pub(super) fn run(scratch: &Utf8Path, rounds: usize) -> Done {
     cargo([
-        "build", "--release", "-p", "bootway-nix", "--example", "make_store", "--example", "install_closure",
+        "build",
+        "--release",
+        "-p",
+        "bootway-nix",
+        "--example",
+        "make_store",
+        "--example",
+        "install_closure",
     ])
     .run()?;
     let scratch = absolute(scratch)?;
@@ -96,7 +103,8 @@ fn contenders(source: &Utf8Path, out: &Utf8Path) -> Result<Vec<Contender>, Failu
 }
 
 fn nix_store(store: &Utf8Path, args: &[&str]) -> Sh {
-    sh("nix-store", ["--option", "build-users-group", "", "--store", store.as_str()]).args(args.iter().copied())
+    sh("nix-store", ["--option", "build-users-group", "", "--store", store.as_str()])
+        .args(args.iter().copied())
 }
 
 fn example(name: &str) -> String {
