@@ -55,6 +55,16 @@ pub(crate) fn decoder<'a>(magic: Magic, inner: impl Read + 'a) -> io::Result<Box
     })
 }
 
+/// Like [`decoder`], with all streams that follow each other: a layer that can be read in parts is made of many.
+pub(crate) fn decoder_of_all<'a>(magic: Magic, inner: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    Ok(match magic {
+        Magic::Plain => Box::new(inner),
+        Magic::Gzip => Box::new(flate2::read::MultiGzDecoder::new(inner)),
+        Magic::Zstd => Box::new(zstd::stream::read::Decoder::new(inner)?),
+        Magic::Xz => Box::new(liblzma::read::XzDecoder::new_multi_decoder(inner)),
+    })
+}
+
 /// A reader of what `from` holds, which is compressed with gzip, xz or zstd, or not at all: its first bytes say.
 ///
 /// Nothing is limited: take as much as is sensible.
@@ -63,6 +73,14 @@ pub fn unpacking<'a>(mut from: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>>
     from.by_ref().take(6).read_to_end(&mut start)?;
     let magic = Magic::of(&start);
     decoder(magic, io::Cursor::new(start).chain(from))
+}
+
+/// Like [`unpacking`], with all streams that follow each other.
+pub(crate) fn unpacking_all<'a>(mut from: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    let mut start = Vec::new();
+    from.by_ref().take(6).read_to_end(&mut start)?;
+    let magic = Magic::of(&start);
+    decoder_of_all(magic, io::Cursor::new(start).chain(from))
 }
 
 /// Reads `bytes`, compressed or not, up to `limit` bytes of content.

@@ -8,6 +8,7 @@ pub(crate) mod ext2;
 pub(crate) mod ext4;
 pub(crate) mod ext_reader;
 pub(crate) mod fat;
+pub(crate) mod iso;
 
 use bootway_plan::{Digest, step::FsKind};
 

@@ -4,21 +4,27 @@ use std::{fs::File, io, time::Instant};
 
 use bootway_exec::{Cx, MissingInput, StepOutput};
 use bootway_plan::{
-    Class, EventKind, Explain, TreePath, Verdict,
+    Bytes, Class, EventKind, Explain, TreePath, Verdict,
     step::{self, Expect},
 };
+use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
 use crate::{
     class::class_of,
+    listing::{Found, Listing},
+    oci::{Container, ContainerReport},
     tree::{self, TreeError},
 };
 
+mod container;
+mod iso;
 mod report;
+mod show;
 mod volume;
 
 pub use report::{FsReport, ImageKind, ImageReport, PartitionReport, look};
-use volume::{Found, Listing, Volume};
+use volume::Volume;
 
 /// How much of a file is searched for `contains`.
 const MAX_CONTENT: u64 = 64 << 20;
@@ -32,8 +38,8 @@ const MAX_NAMED: usize = 5;
 /// If an expectation is not met, after all were looked at; or if the image cannot be read.
 pub fn inspect(cx: &Cx<'_>, step: &step::Inspect) -> Result<Vec<StepOutput>, InspectError> {
     let input = cx.input(&step.image)?;
-    let report = look(&input.path)?;
-    let file = if matches!(report.image, ImageKind::Tree { .. }) {
+    let (report, container) = report::look_into(&input.path)?;
+    let file = if fs_err::metadata(&input.path)?.is_dir() {
         None
     } else {
         Some(fs_err::File::open(&input.path)?.into_file())
@@ -44,7 +50,8 @@ pub fn inspect(cx: &Cx<'_>, step: &step::Inspect) -> Result<Vec<StepOutput>, Ins
             return Err(InspectError::Cancelled);
         }
         let began = Instant::now();
-        let result = check(&report, file.as_ref(), expect);
+        let seen = Seen { report: &report, file: file.as_ref(), container: container.as_ref() };
+        let result = check(&seen, expect);
         let name = name(expect);
         let (verdict, detail) = match result {
             Ok(detail) => (Verdict::Passed, detail),
@@ -68,17 +75,69 @@ fn name(expect: &Expect) -> String {
     let mut words = Vec::new();
     words.extend(expect.partition.as_ref().map(|label| format!("partition {label}")));
     words.extend(expect.kind.as_ref().map(|kind| format!("is {kind}")));
+    words.extend(expect.inside.as_ref().map(|path| format!("inside {path}")));
     words.extend(expect.fs.as_ref().map(|fs| format!("is {fs}")));
     words.extend(expect.min_size.map(|size| format!("has {size}")));
     words.extend(expect.path.as_ref().map(|path| format!("has {path}")));
     words.extend(expect.contains.as_ref().map(|text| format!("with {text:?}")));
     words.extend(expect.lacks.as_ref().map(|path| format!("lacks {path}")));
+    words.extend(expect.boot.iter().map(|firmware| format!("boots with {firmware}")));
+    words.extend(expect.hybrid.map(|hybrid| if hybrid { "is hybrid" } else { "is not hybrid" }.to_owned()));
+    words.extend(container::names(expect));
     if words.is_empty() { "is there".to_owned() } else { words.join(", ") }
 }
 
+/// What expectations are held against.
+struct Seen<'a> {
+    report: &'a ImageReport,
+    /// Nothing for a directory.
+    file: Option<&'a File>,
+    container: Option<&'a Container>,
+}
+
 /// What was seen, or what is wrong.
-fn check(report: &ImageReport, file: Option<&File>, expect: &Expect) -> Result<String, String> {
-    let (offset, size, fs) = match (&report.image, &expect.partition) {
+fn check(it: &Seen<'_>, expect: &Expect) -> Result<String, String> {
+    let mut seen = match (&it.report.image, it.container) {
+        (ImageKind::Container(report), Some(container)) => {
+            return check_container(report, container, expect);
+        }
+        (ImageKind::Iso(iso), _) => iso::check(iso, expect)?,
+        _ => iso::none(expect)?,
+    };
+    if let Some(what) = container::names(expect).first() {
+        return Err(format!("`{what}` is about a container image: {}", short(it.report)));
+    }
+    let part = part(it.report, expect)?;
+    let opened = |path: &Utf8Path, error: volume::Damaged| format!("`{path}` cannot be read: {error}");
+    let mut volume = match it.file {
+        None => Volume::Tree(&it.report.path),
+        Some(_) if expect.inside.is_none() => return check_part(it, &part, expect, seen),
+        Some(file) => Volume::open(&it.report.path, file, part.offset)
+            .map_err(|error| opened(&it.report.path, error))?,
+    };
+    let Some(pattern) = &expect.inside else { return check_part(it, &part, expect, seen) };
+    let (path, offset, size) = find_inside(&mut volume, &it.report.path, pattern)?;
+    let file = fs_err::File::open(&path).map_err(|error| error.to_string())?.into_file();
+    let fs = report::fs_at(&file, offset).map_err(|error| error.to_string())?;
+    let image = match &fs {
+        Some(fs) => ImageKind::FileSystem(fs.clone()),
+        None => ImageKind::Unknown { starts_with: String::new() },
+    };
+    let report = ImageReport { path, size, image };
+    let inner = Seen { report: &report, file: Some(&file), container: None };
+    seen.push(pattern.clone());
+    check_part(&inner, &Part { offset, size, fs: fs.as_ref() }, expect, seen)
+}
+
+/// Where in a file the volume is that an expectation is about.
+struct Part<'a> {
+    offset: u64,
+    size: Bytes,
+    fs: Option<&'a FsReport>,
+}
+
+fn part<'a>(report: &'a ImageReport, expect: &Expect) -> Result<Part<'a>, String> {
+    let part = match (&report.image, &expect.partition) {
         (ImageKind::Disk { partitions, .. }, Some(label)) => {
             let partition = partitions.iter().find(|partition| partition.label == *label);
             let partition = partition.ok_or_else(|| {
@@ -88,39 +147,104 @@ fn check(report: &ImageReport, file: Option<&File>, expect: &Expect) -> Result<S
             if let Some(kind) = expect.kind.as_ref().filter(|kind| kind.as_str() != partition.kind) {
                 return Err(format!("it is of type {}, and not {kind}", partition.kind));
             }
-            (partition.offset.get(), partition.size, partition.fs.as_ref())
+            Part { offset: partition.offset.get(), size: partition.size, fs: partition.fs.as_ref() }
         }
         (_, Some(_)) => return Err(format!("there is no partition table: {}", short(report))),
         (ImageKind::Disk { .. }, None)
-            if expect.fs.is_some() || expect.path.is_some() || expect.lacks.is_some() =>
+            if expect.fs.is_some()
+                || expect.path.is_some()
+                || expect.lacks.is_some()
+                || expect.inside.is_some() =>
         {
             return Err("this is a disk: say in which `partition`".to_owned());
         }
-        (ImageKind::FileSystem(fs), None) => (0, report.size, Some(fs)),
-        (_, None) => (0, report.size, None),
+        (ImageKind::FileSystem(fs), None) => Part { offset: 0, size: report.size, fs: Some(fs) },
+        (_, None) => Part { offset: 0, size: report.size, fs: None },
     };
-    if let (None, Some(kind)) = (&expect.partition, &expect.kind) {
-        return Err(format!("`type` {kind} is about a partition: say which `partition`"));
+    match (&expect.partition, &expect.kind) {
+        (None, Some(kind)) => Err(format!("`type` {kind} is about a partition: say which `partition`")),
+        _ => Ok(part),
     }
-    let mut seen = vec![fs.map_or_else(|| size.human(), ToString::to_string)];
-    if let Some(wanted) = &expect.fs
-        && fs.is_none_or(|fs| fs.name != *wanted)
-    {
-        return Err(format!(
-            "found {}, and not {wanted}",
-            fs.map_or("no file system that is known", |fs| &fs.name)
-        ));
+}
+
+fn check_part(
+    it: &Seen<'_>,
+    part: &Part<'_>,
+    expect: &Expect,
+    mut seen: Vec<String>,
+) -> Result<String, String> {
+    let name = match (&it.report.image, part.fs) {
+        (ImageKind::Iso(_), _) => Some("iso9660"),
+        (_, fs) => fs.map(|fs| fs.name.as_str()),
+    };
+    seen.push(part.fs.map_or_else(|| part.size.human(), ToString::to_string));
+    if let Some(wanted) = expect.fs.as_ref().filter(|wanted| name != Some(wanted)) {
+        return Err(format!("found {}, and not {wanted}", name.unwrap_or("no file system that is known")));
     }
-    if let Some(wanted) = expect.min_size.filter(|wanted| *wanted > size) {
-        return Err(format!("it has {}, and not {}", size.human(), wanted.human()));
+    if let Some(wanted) = expect.min_size.filter(|wanted| *wanted > part.size) {
+        return Err(format!("it has {}, and not {}", part.size.human(), wanted.human()));
     }
     if expect.path.is_some() || expect.lacks.is_some() {
-        let mut volume = match file {
-            None => Volume::Tree(&report.path),
-            Some(file) => Volume::open(&report.path, file, offset)
+        let mut volume = match it.file {
+            None => Volume::Tree(&it.report.path),
+            Some(file) => Volume::open(&it.report.path, file, part.offset)
                 .map_err(|error| format!("it cannot be read: {error}"))?,
         };
         seen.extend(check_paths(&mut volume, expect)?);
+    }
+    Ok(seen.join("; "))
+}
+
+/// The one file that `pattern` matches: the file on the host that has it, from which byte on, and its size.
+fn find_inside(
+    volume: &mut Volume<'_>,
+    whole: &Utf8Path,
+    pattern: &str,
+) -> Result<(Utf8PathBuf, u64, Bytes), String> {
+    let listing = volume.list().map_err(|error| format!("it cannot be read: {error}"))?;
+    let found = matches(&listing, pattern)?;
+    let [path] = &found[..] else {
+        return Err(match found.len() {
+            0 => format!("nothing matches `{pattern}` among {} files", listing.files.len()),
+            _ => format!("`{pattern}` must match one file: {}", some_of(&found)),
+        });
+    };
+    let place = listing.resolve(path).and_then(|place| listing.files.get_key_value(&place));
+    let Some((place, Found::File { size, number })) = place else {
+        return Err(format!("`{path}` is not a regular file"));
+    };
+    let (path, at) = volume.place(whole, place, *number).map_err(|error| error.to_string())?;
+    Ok((path, at, Bytes::new(*size)))
+}
+
+/// Every image in the archive must be as expected.
+fn check_container(
+    report: &ContainerReport,
+    container: &Container,
+    expect: &Expect,
+) -> Result<String, String> {
+    if !report.flaws.is_empty() {
+        return Err(format!("it is damaged: {}", report.flaws.join("; ")));
+    }
+    iso::none(expect)?;
+    if expect.partition.is_some() || expect.kind.is_some() || expect.fs.is_some() || expect.inside.is_some() {
+        return Err("this is a container image: it has neither partitions nor file systems".to_owned());
+    }
+    let mut seen = Vec::new();
+    for (index, image) in report.images.iter().enumerate() {
+        let named = |error: String| {
+            if report.images.len() == 1 { error } else { format!("{}: {error}", image.platform) }
+        };
+        let size = Bytes::new(image.layers.iter().map(|layer| layer.size.get()).sum());
+        if let Some(wanted) = expect.min_size.filter(|wanted| *wanted > size) {
+            return Err(named(format!("it has {}, and not {}", size.human(), wanted.human())));
+        }
+        seen.push(format!("{}, {}", image.platform, size.human()));
+        seen.extend(container::check(image, expect).map_err(named)?);
+        if expect.path.is_some() || expect.lacks.is_some() {
+            let mut volume = Volume::Container { container, image: index };
+            seen.extend(check_paths(&mut volume, expect).map_err(named)?);
+        }
     }
     Ok(seen.join("; "))
 }

@@ -32,6 +32,7 @@ mod fs;
 mod initramfs;
 mod inspect;
 mod layout;
+mod listing;
 mod modules;
 mod move_backup;
 mod oci;
@@ -58,13 +59,16 @@ pub use fs::{
     ext_reader::{ExtEntry, ExtError, ExtFacts, ExtReader, Structure as ExtStructure},
     ext2::Ext2Problem,
     fat::{FatEntry, FatError, FatProblem, FatReader},
+    iso::{IsoBootEntry, IsoFile, IsoPartition, IsoReport},
 };
 pub use initramfs::{InitramfsError, initramfs};
 pub use inspect::{FsReport, ImageKind, ImageReport, InspectError, PartitionReport, inspect, look};
 pub use layout::LayoutError;
 pub use modules::ModulesError;
 pub use move_backup::{MoveBackupError, MovedBackup, move_gpt_backup};
-pub use oci::{OciError, oci};
+pub use oci::{
+    ContainerFormat, ContainerHealthcheck, ContainerImage, ContainerLayer, ContainerReport, OciError, oci,
+};
 pub use partition_type::{guid_of as partition_type_guid, name_of as partition_type_name};
 pub use sink::SinkError;
 pub use squashfs::{SquashfsError, squashfs};

@@ -1,6 +1,10 @@
 //! Whether an output is what it is said to be.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::{
+    fs::Metadata,
+    io::{self, BufRead, BufReader, Read},
+    os::unix::fs::PermissionsExt,
+};
 
 use bootway_exec::Cancel;
 use bootway_plan::{ArtifactKind, Class, EntryKind, Explain, Manifest, TreePath, step::Owners};
@@ -13,8 +17,10 @@ use crate::{
     compress::{self, Magic},
     format::{
         cpio::{self, ScanError},
-        gpt, kernel, pe, superblock,
+        gpt, kernel, pe, program, superblock,
     },
+    fs::iso::{IsoError, IsoReport},
+    oci::{Container, Unreadable},
     tree::{self, Node, NodeKind, TreeError},
 };
 
@@ -37,6 +43,10 @@ pub fn verify(kind: ArtifactKind, path: &Utf8Path) -> Result<(), VerifyError> {
     if kind == ArtifactKind::Tree {
         return if metadata.is_dir() { verify_tree(path) } else { Err(wrong("a tree", "a file".to_owned())) };
     }
+    if kind == ArtifactKind::Container {
+        // A layout is a directory too.
+        return container(path)?.map_or(Ok(()), |reason| Err(wrong("a container image", reason)));
+    }
     if !metadata.is_file() {
         return Err(wrong("a file", "a directory, or something else".to_owned()));
     }
@@ -50,7 +60,7 @@ pub fn verify(kind: ArtifactKind, path: &Utf8Path) -> Result<(), VerifyError> {
         Some(reason) => Err(wrong(expected, reason)),
     };
     match kind {
-        ArtifactKind::Tree | ArtifactKind::File => Ok(()),
+        ArtifactKind::Tree | ArtifactKind::Container | ArtifactKind::File => Ok(()),
         ArtifactKind::Kernel => {
             let reason = kernel::parse(&start).is_none().then(|| starts_with(&start));
             found(reason, "a Linux kernel: a bzImage with `HdrS`, an arm64 Image, or ELF")
@@ -70,9 +80,8 @@ pub fn verify(kind: ArtifactKind, path: &Utf8Path) -> Result<(), VerifyError> {
         }
         ArtifactKind::Tar => found(tar(path, &start)?, "a tar archive"),
         ArtifactKind::Text => found(text(path)?, "UTF-8 text"),
-        ArtifactKind::Program | ArtifactKind::Iso | ArtifactKind::Container => {
-            Err(wrong("something that is looked into", "nobody looks into it yet".to_owned()))
-        }
+        ArtifactKind::Program => found(program(&start, &metadata), "a program that can be started"),
+        ArtifactKind::Iso => found(iso(path)?, "an ISO 9660 image that firmware can start from"),
     }
 }
 
@@ -159,6 +168,50 @@ fn unpack(
     // Only at its end a stream shows whether its checksum is right.
     io::copy(&mut from, &mut io::sink())?;
     Ok(())
+}
+
+fn program(start: &[u8], metadata: &Metadata) -> Option<String> {
+    match program::parse(start, metadata.len()) {
+        Err(reason) => Some(reason),
+        Ok(_) if metadata.permissions().mode() & 0o111 == 0 => Some(format!(
+            "one that nobody may execute: its mode is {:04o}",
+            metadata.permissions().mode() & 0o7777
+        )),
+        Ok(_) => None,
+    }
+}
+
+/// Everything that firmware looks at, in all the places where it looks.
+fn iso(path: &Utf8Path) -> Result<Option<String>, VerifyError> {
+    let report = match IsoReport::read(fs_err::File::open(path)?.file()) {
+        Ok(Some(report)) => report,
+        Ok(None) => return Ok(Some("no primary volume descriptor at byte 32768".to_owned())),
+        Err(IsoError::Io(error)) => return Err(error.into()),
+        Err(error) => return Ok(Some(format!("a damaged one: {error}"))),
+    };
+    Ok(if !report.flaws.is_empty() {
+        Some(format!("a damaged one: {}", report.flaws.join("; ")))
+    } else if report.boot.is_empty() {
+        Some(format!("a data image `{}`: it has no boot catalogue", report.label))
+    } else {
+        None
+    })
+}
+
+/// Every digest is computed anew, and every layer read to its end.
+fn container(path: &Utf8Path) -> Result<Option<String>, VerifyError> {
+    Ok(match Container::read(path) {
+        Ok(Some(container)) => {
+            let flaws = container.report.flaws;
+            (!flaws.is_empty()).then(|| format!("a damaged one: {}", flaws.join("; ")))
+        }
+        Ok(None) if fs_err::metadata(path)?.is_dir() => {
+            Some("a directory without an `oci-layout`".to_owned())
+        }
+        Ok(None) => Some(format!("{}, and no archive with an image in it", starts_with(&read_start(path)?))),
+        Err(Unreadable::Io(error)) if error.raw_os_error().is_some() => return Err(error.into()),
+        Err(error) => Some(format!("a damaged one: {error}")),
+    })
 }
 
 fn tar(path: &Utf8Path, start: &[u8]) -> Result<Option<String>, VerifyError> {

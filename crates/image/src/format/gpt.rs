@@ -71,7 +71,7 @@ impl Entry {
         }
     }
 
-    fn decode(number: u32, bytes: &[u8; ENTRY]) -> Option<Self> {
+    pub(crate) fn decode(number: u32, bytes: &[u8; ENTRY]) -> Option<Self> {
         let kind = Guid::from_disk(array(bytes, 0));
         if kind.is_nil() {
             return None;

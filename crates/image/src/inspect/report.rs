@@ -1,6 +1,9 @@
 //! What a file is, by what is in it.
 
-use std::{fmt, fs::File, io};
+use std::{
+    fs::{File, Metadata},
+    io,
+};
 
 use bootway_plan::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -16,8 +19,11 @@ use crate::{
         cpio, gpt,
         kernel::{self, Kernel},
         pe,
+        program::{self, Program},
         superblock::{self, Superblock},
     },
+    fs::iso::{IsoError, IsoReport},
+    oci::{Container, ContainerReport, Unreadable},
     partition_type::kind_of,
     tree,
 };
@@ -77,6 +83,17 @@ pub enum ImageKind {
         /// How many files are in it.
         files: u64,
     },
+    /// An ISO 9660 image.
+    Iso(Box<IsoReport>),
+    /// An OCI layout, or an archive of container images.
+    Container(ContainerReport),
+    /// A program.
+    Program {
+        /// Its machine, or `script`.
+        machine: String,
+        /// The dynamic loader or the interpreter; nothing for a static program.
+        interpreter: Option<String>,
+    },
     /// A tree artifact: a directory beside its manifest.
     Tree {
         /// How many files are in it, of any kind.
@@ -134,7 +151,29 @@ pub struct FsReport {
 ///
 /// If it cannot be read. What is damaged beyond recognition is [`ImageKind::Unknown`].
 pub fn look(path: &Utf8Path) -> Result<ImageReport, InspectError> {
+    Ok(look_into(path)?.0)
+}
+
+/// The same, with what was read of a container: reading it again would take as long.
+pub(super) fn look_into(path: &Utf8Path) -> Result<(ImageReport, Option<Container>), InspectError> {
     let metadata = fs_err::metadata(path)?;
+    match Container::read(path) {
+        Ok(Some(container)) => {
+            let layers = container.report.images.iter().flat_map(|image| &image.layers);
+            let size =
+                if metadata.is_dir() { layers.map(|layer| layer.size.get()).sum() } else { metadata.len() };
+            let image = ImageKind::Container(container.report.clone());
+            let report = ImageReport { path: path.to_owned(), size: Bytes::new(size), image };
+            return Ok((report, Some(container)));
+        }
+        Err(Unreadable::Io(error)) if error.raw_os_error().is_some() => return Err(error.into()),
+        // What is damaged beyond recognition is for the others to look at.
+        Ok(None) | Err(_) => {}
+    }
+    Ok((look_at(path, &metadata)?, None))
+}
+
+fn look_at(path: &Utf8Path, metadata: &Metadata) -> Result<ImageReport, InspectError> {
     if metadata.is_dir() {
         let manifest = tree::read_manifest(path)?;
         let files = manifest.entries.len() as u64;
@@ -147,6 +186,12 @@ pub fn look(path: &Utf8Path) -> Result<ImageReport, InspectError> {
 
 fn image(file: &File) -> Result<ImageKind, InspectError> {
     let start = start_of(file, 0)?;
+    // Before the tables of a hybrid image, which are a disk's as well.
+    match IsoReport::read(file) {
+        Ok(Some(report)) => return Ok(ImageKind::Iso(Box::new(report))),
+        Err(IsoError::Io(error)) => return Err(error.into()),
+        Ok(None) | Err(_) => {}
+    }
     if let Ok(gpt) = gpt::read(&mut &*file) {
         return disk(file, &gpt, Vec::new());
     }
@@ -167,8 +212,19 @@ fn image(file: &File) -> Result<ImageKind, InspectError> {
         Some(Kernel::Arm64) => {
             return Ok(ImageKind::Kernel { format: "arm64 Image".to_owned(), version: None });
         }
-        Some(Kernel::Elf) => return Ok(ImageKind::Kernel { format: "ELF".to_owned(), version: None }),
-        None => {}
+        Some(Kernel::Elf) | None => {}
+    }
+    match program::parse(&head, file.metadata()?.len()) {
+        Ok(Program::Elf { machine, loader, is_kernel: false }) => {
+            return Ok(ImageKind::Program { machine: machine.to_owned(), interpreter: loader });
+        }
+        Ok(Program::Script { interpreter }) => {
+            return Ok(ImageKind::Program { machine: "script".to_owned(), interpreter: Some(interpreter) });
+        }
+        _ if head.starts_with(b"\x7fELF") => {
+            return Ok(ImageKind::Kernel { format: "ELF".to_owned(), version: None });
+        }
+        _ => {}
     }
     if let Ok(pe) = pe::parse(&head) {
         return Ok(pe_report(file, &pe));
@@ -191,8 +247,7 @@ fn disk(file: &File, gpt: &gpt::Gpt, flaws: Vec<String>) -> Result<ImageKind, In
     let mut partitions = Vec::new();
     for entry in &gpt.entries {
         let offset = entry.first.saturating_mul(gpt.sector_size);
-        let fs = superblock::parse(&start_of(file, offset)?);
-        let fs = fs.map(|superblock| fs_report(file, offset, superblock));
+        let fs = fs_at(file, offset)?;
         partitions.push(PartitionReport {
             number: entry.number,
             label: entry.label.clone(),
@@ -234,6 +289,11 @@ fn pe_report(file: &File, pe: &pe::Pe) -> ImageKind {
         sections: sections.collect(),
         kernel,
     }
+}
+
+/// What the file system from byte `start` of `file` on is; nothing if it is none that is known.
+pub(super) fn fs_at(file: &File, start: u64) -> io::Result<Option<FsReport>> {
+    Ok(superblock::parse(&start_of(file, start)?).map(|superblock| fs_report(file, start, superblock)))
 }
 
 /// What the file system from byte `start` of `file` on is.
@@ -281,66 +341,5 @@ fn squashfs_report(file: &File, start: u64) -> FsReport {
         size: Bytes::new(size),
         used: image.is_ok().then_some(Bytes::new(size)),
         detail: Some(detail),
-    }
-}
-
-impl fmt::Display for FsReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.name, self.size.human())?;
-        if let Some(used) = self.used.filter(|used| *used != self.size) {
-            write!(f, ", {} used", used.human())?;
-        }
-        for text in [&self.label, &self.uuid, &self.detail].into_iter().flatten() {
-            write!(f, ", {text}")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for ImageReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}, ", self.path, self.size.human())?;
-        match &self.image {
-            ImageKind::Disk { guid, sector_size, partitions, flaws } => {
-                writeln!(f, "GPT disk {guid}, sectors of {sector_size}")?;
-                for flaw in flaws {
-                    writeln!(f, "  !  {flaw}")?;
-                }
-                for it in partitions {
-                    let (at, size) = (it.offset.human(), it.size.human());
-                    write!(
-                        f,
-                        "{:>3}  {at:>9}  {size:>9}  {}  {}  {}",
-                        it.number, it.kind, it.label, it.guid
-                    )?;
-                    match &it.fs {
-                        Some(fs) => writeln!(f, "\n     {fs}")?,
-                        None => writeln!(f)?,
-                    }
-                }
-                Ok(())
-            }
-            ImageKind::FileSystem(fs) => writeln!(f, "{fs}"),
-            ImageKind::Pe { machine, efi_application, sections, kernel } => {
-                writeln!(f, "{} for {machine}", if *efi_application { "EFI program" } else { "PE file" })?;
-                if let Some(kernel) = kernel {
-                    writeln!(f, "     {kernel}")?;
-                }
-                sections.iter().try_for_each(|(name, size)| writeln!(f, "{:>14}  {name}", size.human()))
-            }
-            ImageKind::Kernel { format, version } => {
-                let version = version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
-                writeln!(f, "Linux kernel{version}, {format}")
-            }
-            ImageKind::Initramfs { compression, files } => {
-                writeln!(f, "initramfs of {files} files, compression: {compression}")
-            }
-            ImageKind::Tree { files } => writeln!(f, "tree of {files} files"),
-            ImageKind::Unknown { starts_with } if starts_with.is_empty() => writeln!(f, "empty"),
-            ImageKind::Unknown { starts_with } if starts_with.starts_with('<') => {
-                writeln!(f, "no image: it begins with `{starts_with}`, and is a page of the web")
-            }
-            ImageKind::Unknown { starts_with } => writeln!(f, "unknown: it begins with `{starts_with}`"),
-        }
     }
 }

@@ -10,6 +10,8 @@ use camino::Utf8PathBuf;
 use super::*;
 use crate::tree::{Content, Node, NodeKind, Tree};
 
+mod foreign;
+
 fn sample(sub: &str) -> Tree {
     let mut composer = tree::Composer::new();
     let mut add = |path: &str, kind| {

@@ -1,7 +1,6 @@
 //! Names and contents of whatever holds files: a tree, or a file system inside of a file.
 
 use std::{
-    cell::OnceCell,
     collections::BTreeMap,
     fs::File,
     io::{self, Read},
@@ -9,15 +8,20 @@ use std::{
     path::PathBuf,
 };
 
-use bootway_plan::{Digest, Entry, EntryKind, InvalidManifest, Manifest, TreePath};
+use bootway_plan::{EntryKind, InvalidManifest, TreePath};
 use bootway_squashfs::read::{Image, ReadError, What};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
 use crate::{
     Content, ExtError, ExtReader, NodeKind,
     format::superblock::{self, START, Superblock},
-    fs::fat::FatReader,
+    fs::{
+        fat::FatReader,
+        iso::{Extents, IsoError, IsoReader},
+    },
+    listing::{Found, Listing},
+    oci::{Container, Unreadable},
     tree,
 };
 
@@ -25,41 +29,6 @@ use crate::{
 pub(super) const MOST_FILES: usize = 8 << 20;
 /// Deeper than any path that can be opened.
 const MOST_LEVELS: usize = 512;
-
-/// What is at a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    Directory,
-    File { size: u64, number: u64 },
-    Symlink { target: String },
-    Other,
-}
-
-/// Everything in a volume, by path.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Listing {
-    pub(super) files: BTreeMap<TreePath, Found>,
-    /// The same as a manifest, which knows how links are followed; made when it is asked for.
-    manifest: OnceCell<Manifest>,
-}
-
-impl Listing {
-    /// Where `path` leads when links are followed inside the volume.
-    pub(super) fn resolve(&self, path: &TreePath) -> Option<TreePath> {
-        let entry = |(path, found): (&TreePath, &Found)| {
-            let kind = match found {
-                Found::Directory => EntryKind::Directory,
-                Found::File { size, .. } => EntryKind::File { size: *size, digest: Digest::of(b"") },
-                Found::Symlink { target } => EntryKind::Symlink { target: target.clone() },
-                Found::Other => EntryKind::Fifo,
-            };
-            (path.clone(), Entry { mode: 0, uid: 0, gid: 0, kind, xattrs: BTreeMap::new() })
-        };
-        let manifest =
-            self.manifest.get_or_init(|| Manifest { entries: self.files.iter().map(entry).collect() });
-        manifest.resolve(path)
-    }
-}
 
 /// Something that holds files.
 pub(super) enum Volume<'a> {
@@ -78,6 +47,15 @@ pub(super) enum Volume<'a> {
     Fat {
         fat: FatReader<&'a File>,
         paths: Vec<String>,
+    },
+    Iso {
+        iso: Box<IsoReader<'a>>,
+        files: Vec<Extents>,
+    },
+    /// The layers of an image over each other.
+    Container {
+        container: &'a Container,
+        image: usize,
     },
 }
 
@@ -98,6 +76,10 @@ pub(super) fn start_of(file: &File, start: u64) -> io::Result<Vec<u8>> {
 impl<'a> Volume<'a> {
     /// The file system at byte `start` of `file`, which is at `path`.
     pub(super) fn open(path: &Utf8Path, file: &'a File, start: u64) -> Result<Self, Damaged> {
+        // Before the others: what is before its descriptors may be anything.
+        if let Some(iso) = IsoReader::open(file, start)? {
+            return Ok(Self::Iso { iso: Box::new(iso), files: Vec::new() });
+        }
         Ok(match superblock::parse(&start_of(file, start)?) {
             Some(Superblock::Squashfs) => {
                 Self::Squashfs { image: Box::new(squashfs(file, start)?), paths: Vec::new() }
@@ -116,6 +98,11 @@ impl<'a> Volume<'a> {
             Self::Squashfs { image, paths } => list_squashfs(image, paths),
             Self::Ext { ext, contents } => list_ext(ext, contents),
             Self::Fat { fat, paths } => list_fat(fat, paths),
+            Self::Iso { iso, files } => Ok(iso.list(files)?),
+            Self::Container { container, image } => {
+                let files = container.files.get(*image).map(|(_, files)| files.listing.files.clone());
+                Ok(Listing::new(files.unwrap_or_default()))
+            }
         }
     }
 
@@ -145,6 +132,29 @@ impl<'a> Volume<'a> {
                 let path = paths.get(number as usize).ok_or_else(no_such_file)?;
                 Ok(fat.read(path, limit)?)
             }
+            Self::Iso { iso, files } => {
+                Ok(iso.read(files.get(number as usize).ok_or_else(no_such_file)?, limit)?)
+            }
+            Self::Container { container, image } => Ok(container.read_file(*image, number, limit)?),
+        }
+    }
+
+    /// A file whose bytes are in one piece: the file on the host that has them, and where in it they begin.
+    pub(super) fn place(
+        &self,
+        whole: &Utf8Path,
+        path: &TreePath,
+        number: u64,
+    ) -> Result<(Utf8PathBuf, u64), Damaged> {
+        match self {
+            Self::Tree(dir) => Ok((tree::join(dir, path), 0)),
+            Self::Iso { iso, files } => {
+                let extents = files.get(number as usize).ok_or_else(no_such_file)?;
+                let at = iso.place(extents);
+                let at = at.ok_or_else(|| Damaged::Unsupported(format!("`{path}` is in pieces")))?;
+                Ok((whole.to_owned(), at))
+            }
+            _ => Err(Damaged::Unsupported("`inside` is for files of an ISO image or a tree".to_owned())),
         }
     }
 }
@@ -203,7 +213,7 @@ fn list_tree(dir: &Utf8Path) -> Result<Listing, Damaged> {
         };
         (path.clone(), found)
     });
-    Ok(Listing { files: files.collect(), ..Listing::default() })
+    Ok(Listing::new(files.collect()))
 }
 
 fn list_ext(ext: &ExtReader, contents: &mut Vec<Content>) -> Result<Listing, Damaged> {
@@ -270,4 +280,8 @@ pub(super) enum Damaged {
     Ext(#[from] ExtError),
     #[error(transparent)]
     Fat(#[from] crate::fs::fat::FatError),
+    #[error(transparent)]
+    Iso(#[from] IsoError),
+    #[error(transparent)]
+    Container(#[from] Unreadable),
 }
