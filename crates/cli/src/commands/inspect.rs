@@ -5,17 +5,19 @@ use bootway_plan::{Failure, exit_code};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 
-/// Say what is in an image: partitions, file systems, kernels; of a `ChromeOS` image, who signed it, and what it is fit for
+/// Say what is in an image: partitions, file systems, kernels, layers; of a `ChromeOS` image, who signed it, and what it is fit for
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A ChromeOS image may be a raw disk, a zip archive with one, or a directory of chunks with their manifest.
 
 Examples:
   bootway inspect disk.raw
+  bootway inspect installer.iso
+  bootway inspect container.tar.gz
   bootway inspect shim.bin.zip --sha256 1f3b...
   bootway inspect shim.bin --json")]
 pub(crate) struct Inspect {
-    /// A disk, a file system, an initramfs, an EFI program, a kernel, a shim or a recovery image
+    /// A disk, a file system, an ISO or container image, an initramfs, a program, a kernel, a shim or a recovery image
     image: Utf8PathBuf,
     /// The SHA-256 that a `ChromeOS` image must have: of the raw disk, or of the file as it is
     #[arg(long, value_name = "HEX")]
@@ -67,11 +69,12 @@ impl Inspect {
     }
 }
 
-/// Whether a disk has to be taken out of it first: a zip archive, a manifest, a directory that is no tree of ours.
+/// Whether a disk has to be taken out of it first: a zip archive, a manifest, a directory that is neither a tree of ours
+/// nor an OCI layout.
 fn is_packed(path: &Utf8Path) -> bool {
     use std::io::Read as _;
     if path.is_dir() {
-        return !Utf8PathBuf::from(format!("{path}.manifest")).exists();
+        return !Utf8PathBuf::from(format!("{path}.manifest")).exists() && !path.join("oci-layout").exists();
     }
     let mut start = Vec::new();
     let read = fs_err::File::open(path).and_then(|file| file.take(4).read_to_end(&mut start));
