@@ -6,8 +6,9 @@
 
 use std::{
     collections::HashMap,
-    ffi::{CStr, CString},
+    ffi::{CStr, CString, OsStr},
     io,
+    mem::MaybeUninit,
     os::{
         fd::{AsFd, OwnedFd},
         unix::ffi::OsStrExt,
@@ -15,18 +16,18 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Condvar, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 use bootway_exec::Cancel;
 use rustix::{
-    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Timespec, Timestamps},
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RawDirEntry, Timespec, Timestamps},
     io::Errno,
 };
 
 use super::{
-    file::{Brought, How, bring},
+    file::{copy, reflink},
     place::{put, umask},
 };
 
@@ -44,6 +45,8 @@ pub(super) struct Job {
 /// Modes that a store gives its files: nobody writes.
 const FILE: u32 = 0o444;
 const PROGRAM: u32 = 0o555;
+/// Bytes for the names of a directory that are read at once.
+const NAMES: usize = 16 << 10;
 /// While there is still something to be put into it.
 pub(super) const OPEN: Mode = Mode::RWXU;
 /// One second after the beginning of time: what every file of a store has.
@@ -51,6 +54,19 @@ const TIME: Timestamps = {
     let second = Timespec { tv_sec: 1, tv_nsec: 0 };
     Timestamps { last_access: second, last_modification: second }
 };
+
+/// How files are brought over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// They share their bytes where the file system can, and are copied where it cannot.
+    Auto,
+    /// They share their bytes.
+    Reflink,
+    /// Their bytes are copied.
+    Copy,
+    /// They are other names of the same files.
+    HardLink,
+}
 
 /// How paths are copied.
 pub(super) struct Copier<'a> {
@@ -83,7 +99,7 @@ pub(super) struct CopyError {
 
 /// A directory that has tasks, or the place above all directories of a path.
 struct Parent {
-    /// Tasks that have not ended: its own, and those of the directories in it.
+    /// Tasks that have not ended: those of the directories in it.
     open: AtomicUsize,
     above: Above,
 }
@@ -116,6 +132,8 @@ struct Shared<'a> {
     bytes: AtomicU64,
     linked: AtomicU64,
     umask: u32,
+    /// Whether the file systems have said that they cannot share bytes.
+    no_reflinks: AtomicBool,
 }
 
 struct Queue {
@@ -144,6 +162,7 @@ impl Copier<'_> {
             bytes: AtomicU64::new(0),
             linked: AtomicU64::new(0),
             umask: umask(),
+            no_reflinks: AtomicBool::new(false),
         };
         std::thread::scope(|scope| {
             for _ in 1..self.threads.max(1) {
@@ -228,50 +247,50 @@ impl Shared<'_> {
 
     fn directory(&self, task: Task, buffer: &mut [u8]) -> Result<(), CopyError> {
         let Task { from, to, parent, top } = task;
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |error: io::Error| CopyError { path, error }
-        };
+        let at = |path: &Path, error: io::Error| CopyError { path: path.to_owned(), error };
         let made = rustix::fs::mkdir(&to, OPEN).map_err(io::Error::from).and_then(|()| open_dir(&to));
-        let to_fd = made.map_err(failed(&to))?;
-        let from_fd = open_dir(&from).map_err(failed(&from))?;
-        let own = Above::Directory { at: to.clone(), parent };
-        let own = Arc::new(Parent { open: AtomicUsize::new(1), above: own });
-        let mut inner = Vec::new();
+        let to_fd = made.map_err(|error| at(&to, error))?;
+        let from_fd = open_dir(&from).map_err(|error| at(&from, error))?;
         let place = Place { from: &from_fd, to: &to_fd, top: &top, inside: Some(&to) };
-        let entries = Dir::read_from(&from_fd).map_err(|error| failed(&from)(error.into()))?;
-        for entry in entries {
-            let entry = entry.map_err(|error| failed(&from)(error.into()))?;
+        let mut inner = Vec::new();
+        let mut names = [MaybeUninit::uninit(); NAMES];
+        let mut entries = RawDir::new(&from_fd, &mut names);
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(|error| at(&from, error.into()))?;
             let name = entry.file_name();
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
-            let path = |dir: &Path| dir.join(std::ffi::OsStr::from_bytes(name.to_bytes()));
-            let kind = match entry.file_type() {
-                FileType::Unknown => {
-                    let stat = rustix::fs::statat(&from_fd, name, AtFlags::SYMLINK_NOFOLLOW);
-                    let stat = stat.map_err(|error| failed(&path(&from))(error.into()))?;
-                    FileType::from_raw_mode(stat.st_mode)
-                }
-                known => known,
-            };
+            let path = || Path::new(OsStr::from_bytes(name.to_bytes())).to_owned();
+            let kind = kind_of(&from_fd, &entry).map_err(|error| at(&from.join(path()), error))?;
             if kind == FileType::Directory {
-                inner.push(Task {
-                    from: path(&from),
-                    to: path(&to),
-                    parent: Arc::clone(&own),
-                    top: Arc::clone(&top),
-                });
-                continue;
+                inner.push(path());
+            } else {
+                let brought = self.entry(&place, name, name, kind, buffer);
+                brought.map_err(|error| at(&from.join(path()), error))?;
             }
-            self.entry(&place, name, name, kind, buffer).map_err(|error| failed(&path(&from))(error))?;
         }
-        own.open.fetch_add(inner.len(), Ordering::Relaxed);
-        if !inner.is_empty() {
-            self.queue.lock().expect("no copier panics").tasks.extend(inner);
-            self.more.notify_all();
+        if inner.is_empty() {
+            self.seal(&to_fd).map_err(|error| at(&to, error))?;
+            return self.ended(parent);
         }
-        self.ended(own)
+        let above = Above::Directory { at: to.clone(), parent };
+        let own = Arc::new(Parent { open: AtomicUsize::new(inner.len()), above });
+        let task = |name: PathBuf| Task {
+            from: from.join(&name),
+            to: to.join(name),
+            parent: Arc::clone(&own),
+            top: Arc::clone(&top),
+        };
+        self.queue.lock().expect("no copier panics").tasks.extend(inner.into_iter().map(task));
+        self.more.notify_all();
+        Ok(())
+    }
+
+    /// Gives a directory that is done its mode and time.
+    fn seal(&self, dir: &OwnedFd) -> io::Result<()> {
+        rustix::fs::fchmod(dir, Mode::from_raw_mode(self.copier.directories))?;
+        Ok(rustix::fs::futimens(dir, &TIME)?)
     }
 
     /// A task of `parent` has ended; if it was the last, so has a task of what is above.
@@ -279,9 +298,8 @@ impl Shared<'_> {
         while parent.open.fetch_sub(1, Ordering::AcqRel) == 1 {
             parent = match &parent.above {
                 Above::Directory { at, parent } => {
-                    let sealed = rustix::fs::chmod(at, Mode::from_raw_mode(self.copier.directories))
-                        .and_then(|()| rustix::fs::utimensat(CWD, at, &TIME, AtFlags::empty()));
-                    sealed.map_err(|error| CopyError { path: at.clone(), error: error.into() })?;
+                    let sealed = open_dir(at).and_then(|dir| self.seal(&dir));
+                    sealed.map_err(|error| CopyError { path: at.clone(), error })?;
                     Arc::clone(parent)
                 }
                 Above::Path(top) => {
@@ -352,24 +370,32 @@ impl Shared<'_> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let to = rustix::fs::openat(place.to, new, flags, Mode::from_raw_mode(mode))?;
         if let (Some(names), Some(dir)) = (&mut names, place.inside) {
-            names.insert(id, dir.join(std::ffi::OsStr::from_bytes(new.to_bytes())));
+            names.insert(id, dir.join(OsStr::from_bytes(new.to_bytes())));
         }
         drop(names);
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         let sparse = u64::try_from(stat.st_blocks).unwrap_or(0) * 512 < size;
-        let brought = bring(how, from.as_fd(), to.as_fd(), (size, sparse), buffer, self.copier.cancel)?;
+        let share = how != How::Copy && !self.no_reflinks.load(Ordering::Relaxed);
+        let shared = match share.then(|| reflink(from.as_fd(), to.as_fd())) {
+            Some(Ok(())) => true,
+            Some(Err(error)) if how == How::Reflink => return Err(error.into()),
+            tried => {
+                if let Some(Err(Errno::OPNOTSUPP | Errno::XDEV | Errno::NOTTY | Errno::NOSYS)) = tried {
+                    self.no_reflinks.store(true, Ordering::Relaxed);
+                }
+                copy(from.as_fd(), to.as_fd(), (size, sparse), buffer, self.copier.cancel)?;
+                false
+            }
+        };
         if mode & self.umask != 0 {
             rustix::fs::fchmod(&to, Mode::from_raw_mode(mode))?;
         }
         rustix::fs::futimens(&to, &TIME)?;
-        match brought {
-            Brought::Shared => {
-                self.linked.fetch_add(1, Ordering::Relaxed);
-            }
-            Brought::Copied => {
-                self.files.fetch_add(1, Ordering::Relaxed);
-                self.bytes.fetch_add(size, Ordering::Relaxed);
-            }
+        if shared {
+            self.linked.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.files.fetch_add(1, Ordering::Relaxed);
+            self.bytes.fetch_add(size, Ordering::Relaxed);
         }
         (self.copier.arrived)(size);
         Ok(())
@@ -383,6 +409,17 @@ struct Place<'a> {
     top: &'a Top,
     /// What `to` is open on.
     inside: Option<&'a Path>,
+}
+
+/// What an entry is; not every file system says so in its directories.
+fn kind_of(dir: &OwnedFd, entry: &RawDirEntry<'_>) -> io::Result<FileType> {
+    match entry.file_type() {
+        FileType::Unknown => {
+            let stat = rustix::fs::statat(dir, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
+            Ok(FileType::from_raw_mode(stat.st_mode))
+        }
+        known => Ok(known),
+    }
 }
 
 fn open_dir(path: &Path) -> io::Result<OwnedFd> {

@@ -10,53 +10,26 @@ pub(super) const BUFFER: usize = 256 << 10;
 /// Copied by the kernel between two looks at the cancellation.
 const STRIDE: usize = 4 << 20;
 
-/// How files are brought over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
-    /// They share their bytes where the file system can, and are copied where it cannot.
-    Auto,
-    /// They share their bytes.
-    Reflink,
-    /// Their bytes are copied.
-    Copy,
-    /// They are other names of the same files.
-    HardLink,
+/// Lets `to`, which is new, share the bytes of `from`, if the file system can.
+pub(super) fn reflink(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
+    rustix::fs::ioctl_ficlone(to, from)
 }
 
-/// What was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Brought {
-    /// The bytes are shared, and nothing was copied.
-    Shared,
-    /// The bytes were copied.
-    Copied,
-}
-
-/// Brings `size` bytes of `from` to `to`, which is new.
-pub(super) fn bring(
-    how: How,
+/// Copies `size` bytes of `from` to `to`, which is new.
+pub(super) fn copy(
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
     (size, sparse): (u64, bool),
     buffer: &mut [u8],
     cancel: &Cancel,
-) -> io::Result<Brought> {
-    if matches!(how, How::Auto | How::Reflink) && size > 0 {
-        match rustix::fs::ioctl_ficlone(to, from) {
-            Ok(()) => return Ok(Brought::Shared),
-            // Another file system, or one that cannot: EXDEV, EOPNOTSUPP, ENOTTY, EINVAL, ENOSYS, EPERM of a sandbox.
-            Err(error) if how == How::Reflink => return Err(error.into()),
-            Err(_) => (),
-        }
-    }
+) -> io::Result<()> {
     if size <= BUFFER as u64 {
-        small(from, to, size as usize, buffer)?;
+        small(from, to, size as usize, buffer)
     } else if sparse {
-        holes(from, to, size, cancel)?;
+        holes(from, to, size, cancel)
     } else {
-        large(from, to, 0, size, cancel)?;
+        large(from, to, 0, size, cancel)
     }
-    Ok(Brought::Copied)
 }
 
 fn changed() -> io::Error {

@@ -14,8 +14,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{
     ClosureError, LocalStore, PathInfo, Registration, StorePath,
-    copy::{Copied, Copier, Job},
-    file::How,
+    copy::{Copied, Copier, How, Job},
     place::remove,
     pool::{Progress, each},
     store::store_dir,
