@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy sees no tests in a file of tests that are modules")]
 
+mod checks;
 mod chromeos;
 mod demo;
 mod errors;
 mod kill;
+mod nix;
 mod ordinary;
 mod project;
 mod rootfs;
@@ -15,4 +17,7 @@ mod shim_fixture;
 mod shimboot;
 mod squashfs;
 mod squashfs_kill;
+mod targets;
+#[path = "../../../nix/src/testing.rs"]
+mod testing;
 mod write;
