@@ -9,22 +9,25 @@
 
 mod commands;
 mod demo;
+mod generate;
+mod grids;
 mod open;
 mod progress;
 mod record;
 mod signals;
 mod squashfs;
 mod style;
+mod up;
 mod write;
 
-use std::ffi::OsString;
+use std::{ffi::OsString, sync::OnceLock};
 
 use bootway_plan::{Failure, exit_code};
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::commands::{
-    build::Build, check::Check, completions::Completions, doctor::Doctor, inspect::Inspect, plan::Plan,
-    report::Report, status::Status,
+    build::Build, check::Check, completions::Completions, doctor::Doctor, generate::Generate,
+    inspect::Inspect, plan::Plan, report::Report, status::Status, targets::Targets, up::Up,
 };
 use crate::{squashfs::Squashfs, write::Write};
 
@@ -48,6 +51,9 @@ enum Command {
     Plan(Plan),
     Status(Status),
     Doctor(Doctor),
+    Up(Up),
+    Targets(Targets),
+    Generate(Generate),
     Report(Report),
     Inspect(Inspect),
     Write(Write),
@@ -60,8 +66,9 @@ enum Command {
 /// Prints to standard output and standard error; handles SIGINT and SIGTERM from here on.
 pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> u8 {
     // What is made must not depend on who makes it.
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    let parsed = squashfs::rewrite(args.into_iter().map(Into::into).collect())
+    let _ = USER_UMASK.set(rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022)).bits());
+    let args = up::separate(args.into_iter().map(Into::into).collect());
+    let parsed = squashfs::rewrite(args.clone())
         .map_err(|message| clap::Error::raw(ErrorKind::UnknownArgument, message + "\n"))
         .and_then(|line| Ok((Cli::try_parse_from(line.args)?, line.notes)));
     let (cli, notes) = match parsed {
@@ -69,6 +76,11 @@ pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> u8 {
         Err(error) => {
             // If even this cannot be printed, there is nobody to tell.
             let _ = error.print();
+            if error.kind() == ErrorKind::DisplayHelp
+                && let Some(targets) = up::targets(&args)
+            {
+                print(&targets);
+            }
             let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
             return if asked_for { exit_code::DONE } else { exit_code::USAGE };
         }
@@ -79,6 +91,9 @@ pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> u8 {
         Command::Plan(it) => it.run(),
         Command::Status(it) => it.run(),
         Command::Doctor(it) => it.run(),
+        Command::Up(it) => it.run(cli.color),
+        Command::Targets(it) => it.run(),
+        Command::Generate(it) => it.run(),
         Command::Report(it) => it.run(),
         Command::Inspect(it) => it.run(),
         Command::Write(it) => it.run(cli.color),
@@ -89,6 +104,14 @@ pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> u8 {
         say_failure(&failure);
         failure.class.exit_code()
     })
+}
+
+/// The file mode creation mask that this process was started with.
+static USER_UMASK: OnceLock<u32> = OnceLock::new();
+
+/// For programs that take the place of this one.
+fn user_umask() -> u32 {
+    USER_UMASK.get().copied().unwrap_or(0o022)
 }
 
 #[expect(clippy::print_stderr, reason = "the command line is where failures are told")]

@@ -24,7 +24,7 @@ pub(crate) struct PlanArgs {
     pub(crate) cache: Option<Utf8PathBuf>,
 }
 
-fn parse_var(text: &str) -> Result<(String, String), String> {
+pub(crate) fn parse_var(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
@@ -52,6 +52,16 @@ impl PlanArgs {
                 Loaded::from_file(&plan, &self.vars())
             }
         }
+    }
+
+    /// Reads the plan that is named, or `plan.toml` here: what is about a project has no demo to fall back on.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, it cannot be read, or everything that is wrong with it.
+    pub(crate) fn load_here(&self) -> Result<Loaded, Failure> {
+        let plan = self.plan.clone().unwrap_or_else(|| "plan.toml".into());
+        Loaded::from_file(&plan, &self.vars())
     }
 
     /// Where the plan's outputs are.

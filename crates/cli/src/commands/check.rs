@@ -1,9 +1,12 @@
 //! `bootway check`: the steps of a tier.
 
-use bootway_plan::{Failure, Selection, Tier};
+use bootway_engine::Loaded;
+use bootway_plan::{Failure, Selection, Tier, exit_code};
 use clap::{Args, ValueEnum};
 
 use crate::{
+    commands::generate,
+    grids::with_targets,
     open::PlanArgs,
     record::{RunArgs, record},
     style,
@@ -20,6 +23,9 @@ pub(crate) struct Check {
     /// Steps of this tier and the ones below it
     #[arg(long, value_name = "TIER", default_value = "quick")]
     tier: TierArg,
+    /// Only say what the checks are
+    #[arg(long)]
+    list: bool,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -36,13 +42,39 @@ enum TierArg {
 
 impl Check {
     pub(crate) fn run(&self, color: style::When) -> Result<u8, Failure> {
-        let loaded = self.plan.load()?;
+        let loaded = with_targets(self.plan.load()?)?;
         let tier = match self.tier {
             TierArg::Quick => Tier::Quick,
             TierArg::Build => Tier::Build,
             TierArg::Full => Tier::Full,
         };
         let selection = Selection { tier: Some(tier), ..Selection::default() };
-        record(&loaded, self.plan.work(&loaded), selection, &self.run.all_of_it(), color)
+        if self.list {
+            return list(&loaded, tier);
+        }
+        // What is stale is known at once, and said when the rest is known, too.
+        let stale = generate::stale_here(&loaded)?;
+        let code = record(&loaded, self.plan.work(&loaded), selection, &self.run.all_of_it(), color)?;
+        match stale {
+            Some(failure) if code == exit_code::DONE => Err(failure),
+            Some(failure) => {
+                style::say(&failure.to_string());
+                Ok(code)
+            }
+            None => Ok(code),
+        }
     }
+}
+
+/// Prints the checks of a tier: steps, and files that are made from targets.
+fn list(loaded: &Loaded, tier: Tier) -> Result<u8, Failure> {
+    let mut text = String::new();
+    for step in loaded.plan.steps().filter(|step| step.common.tier.is_some_and(|it| it <= tier)) {
+        text += &format!("{}  {}  {}\n", step.id, step.action.kind(), step.action.summary());
+    }
+    for file in generate::files_here(loaded)? {
+        text += &format!("generate  {file}\n");
+    }
+    crate::print(&text);
+    Ok(exit_code::DONE)
 }
