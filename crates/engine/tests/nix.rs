@@ -124,7 +124,8 @@ fn a_run_starts_exactly_the_programs_that_the_preview_shows() {
 fn a_preview_needs_no_nix() {
     let nix = TestNix::new();
     flake(&nix, "one");
-    let runner = ScriptedRunner::default().on(Tool::Nix, Reply::missing()).on(Tool::NixStore, Reply::missing());
+    let runner =
+        ScriptedRunner::default().on(Tool::Nix, Reply::missing()).on(Tool::NixStore, Reply::missing());
     let shown = preview(&load(&nix, STEP), &work(&nix), &runner).unwrap();
     assert!(shown[0].1.len() >= 5, "{shown:?}");
     assert_eq!(runner.to_string(), "");

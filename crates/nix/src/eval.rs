@@ -193,7 +193,10 @@ impl<'a> Flake<'a> {
             let (attribute, flake) = (attribute.to_owned(), self.reference.clone());
             return Err(EvalError::Missing { attribute, flake, near, names });
         }
-        Err(EvalError::Failed { what: self.installable(attribute), complaint: answer.complaint() })
+        Err(EvalError::Failed {
+            what: self.installable(attribute),
+            complaint: gist_first(&answer.complaint()),
+        })
     }
 
     /// What there is where `attribute` is not; `None` if it is there, and something else is wrong.
@@ -248,6 +251,14 @@ fn split(attribute: &str) -> Vec<String> {
         }
     }
     names
+}
+
+/// A complaint with what went wrong before where; newer ones end with it.
+fn gist_first(complaint: &str) -> String {
+    match complaint.rsplit_once("error: ") {
+        Some((place, gist)) => format!("{}\n{}", gist.trim(), place.trim_end()),
+        None => complaint.to_owned(),
+    }
 }
 
 /// The name that was meant, most likely; what comes before its last part is no measure of that.

@@ -5,7 +5,10 @@
 //! that stops does not say how it ended, and a builder may print messages in Nix's name (`msg` in its own output is
 //! passed on), so nothing that is read here decides whether something was built: exit codes and the store do.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -42,8 +45,10 @@ pub(crate) struct BuildLog {
     pub(crate) cut: usize,
     /// The phase it was in, if it has said so.
     pub(crate) phase: Option<String>,
-    /// Whether Nix has let go of it.
-    pub(crate) stopped: bool,
+    /// When it was heard of last; the log has no times of its own.
+    pub(crate) heard: Option<Instant>,
+    /// How long it had been silent when Nix let go of it; `None` as long as it is built.
+    pub(crate) silent: Option<Duration>,
 }
 
 /// Activities that mean something to us; others are not remembered.
@@ -169,7 +174,8 @@ impl Log {
             105 if self.builds.len() < DERIVATIONS => {
                 let drv = line.text(0)?;
                 self.activities.insert(line.id, Activity::Build(drv.clone()));
-                self.builds.insert(drv.clone(), BuildLog::default());
+                let heard = Some(Instant::now());
+                self.builds.insert(drv.clone(), BuildLog { heard, ..BuildLog::default() });
                 Some(Told::Building { drv, machine: line.text(1).unwrap_or_default() })
             }
             108 => {
@@ -193,7 +199,7 @@ impl Log {
         if let Some(Activity::Build(drv)) = self.activities.remove(&id)
             && let Some(build) = self.builds.get_mut(&drv)
         {
-            build.stopped = true;
+            build.silent = build.heard.map(|heard| heard.elapsed());
         }
     }
 
@@ -242,6 +248,7 @@ impl Log {
 
 impl BuildLog {
     fn push(&mut self, line: String) {
+        self.heard = Some(Instant::now());
         if self.tail.len() == TAIL_LINES {
             self.tail.pop_front();
             self.cut += 1;

@@ -3,11 +3,12 @@
 //! `nix-store --realise` is called and not `nix build`: its exit code is 0x60 with a bit for each way to fail (builder
 //! 4, time 1, hash 2, other bytes than before 8), the same in every version, and with `--keep-going` it goes on to
 //! the end. Which derivations failed is asked of the store: those whose build began and whose outputs are not valid.
-//! What Nix and builders say is quoted, and tells only time limits apart from each other.
+//! What Nix and builders say is quoted, and decides only whether a disk was full.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    time::Duration,
 };
 
 use bootway_exec::{Cmd, Exit};
@@ -26,6 +27,9 @@ const SHOWN_LINES: usize = 12;
 
 /// Derivations that a message names.
 const SHOWN: usize = 8;
+
+/// By how much a line may be late that ends a silence.
+const HASTE: Duration = Duration::from_millis(500);
 
 /// Derivations that are asked about at once; a command line has room for many more.
 const ASKED: usize = 256;
@@ -201,7 +205,7 @@ fn failures(nix: &Nix<'_>, answer: &Answer) -> Result<Vec<Failed>, RealiseError>
     let names: Vec<&String> = began.into_iter().filter(|drv| failed(drv)).collect();
     let describe = |drv: &String| {
         let log = &answer.log.builds()[drv];
-        describe(drv, bits, known.get(drv), log, answer, names.len() == 1)
+        describe(nix, drv, bits, known.get(drv), log, answer, names.len() == 1)
     };
     Ok(names.iter().map(|drv| describe(drv)).collect())
 }
@@ -220,7 +224,9 @@ fn invalid(nix: &Nix<'_>, paths: &BTreeSet<&String>) -> Result<BTreeSet<String>,
     Ok(String::from_utf8_lossy(&answer.stdout).lines().map(str::to_owned).collect())
 }
 
+#[expect(clippy::too_many_arguments, reason = "all that is known about a failure")]
 fn describe(
+    nix: &Nix<'_>,
     drv: &str,
     bits: i32,
     known: Option<&Derivation>,
@@ -237,7 +243,7 @@ fn describe(
     } else if bits & 8 != 0 {
         Cause::NotDeterministic
     } else if bits & 1 != 0 && (alone || says("timed out")) {
-        if says("of silence") { Cause::Silence } else { Cause::Timeout }
+        if was_silent(nix, log) { Cause::Silence } else { Cause::Timeout }
     } else if message.is_some_and(full) || log.tail.iter().any(|line| full(line)) {
         Cause::NoSpace
     } else {
@@ -246,23 +252,43 @@ fn describe(
     Failed {
         drv: drv.to_owned(),
         cause,
-        said: message.map(gist),
+        said: match nix.config.silent_kill {
+            // Not every version says which limit it was.
+            Some(limit) if cause == Cause::Silence => Some(format!("`silent-kill` is {limit}")),
+            _ => message.map(|text| gist(text, drv)),
+        },
         phase: log.phase.clone(),
         tail: log.tail.iter().cloned().collect(),
     }
 }
 
-/// What a message of Nix comes to in a line: its reason if it names one, as newer ones do; and both hashes.
-fn gist(message: &str) -> String {
+/// Whether a build had said nothing for as long as it may; the messages of some versions do not tell.
+fn was_silent(nix: &Nix<'_>, log: &BuildLog) -> bool {
+    let limit = nix.config.silent_kill.map(Millis::duration);
+    limit.is_some_and(|limit| log.silent.is_some_and(|silent| silent + HASTE >= limit))
+}
+
+/// What a message of Nix comes to in a line, without the name of the derivation: its reason if it names one, as newer
+/// ones do; and both hashes.
+fn gist(message: &str, drv: &str) -> String {
     let lines = || message.lines().map(str::trim);
     let first = lines().find_map(|line| line.strip_prefix("Reason: ")).or_else(|| lines().next());
     let hashes = lines().filter(|line| line.starts_with("specified:") || line.starts_with("got:"));
-    let all: Vec<String> = first
-        .into_iter()
-        .chain(hashes)
-        .map(|line| line.trim_end_matches([';', ':', '.']).split_whitespace().collect::<Vec<_>>().join(" "))
-        .collect();
-    all.join(", ")
+    let line = |line: &str| {
+        let mut line = line.replace('"', "'");
+        for mention in [
+            format!(" for '{drv}'"),
+            format!("derivation '{drv}' "),
+            format!("building of '{drv}!out' from .drv file "),
+            format!("building of '{drv}^out' from .drv file "),
+            format!(" in fixed-output derivation '{drv}'"),
+        ] {
+            line = line.replace(&mention, "");
+        }
+        let words: Vec<&str> = line.trim_end_matches([';', ':', '.']).split_whitespace().collect();
+        words.join(" ")
+    };
+    first.into_iter().chain(hashes).map(line).collect::<Vec<_>>().join(", ")
 }
 
 impl NotBuilt {

@@ -81,6 +81,7 @@ impl TestNix {
             "flake-registry =",
             "build-users-group =",
             "sandbox = false",
+            "sandbox-paths =",
         ];
         let pairs = [
             ("NIX_STORE_DIR", at("store")),

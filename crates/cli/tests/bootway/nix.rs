@@ -40,7 +40,8 @@ fn an_interrupted_build_of_nix_ends_with_130_and_the_next_run_passes() {
     let mut child = build(&project, &nix).stderr(std::process::Stdio::null()).spawn().unwrap();
     wait_for(&begun);
     let stopped = Instant::now();
-    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT)
+        .unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(stopped.elapsed() < Duration::from_secs(30), "the builder was waited for");
     let path = Utf8PathBuf::from(nix.ok("nix", &["eval", "--raw", &format!("{}#a.outPath", flake(&nix))]));

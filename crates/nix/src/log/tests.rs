@@ -33,7 +33,7 @@ fn a_build_is_followed_from_start_to_stop() {
     assert_eq!(text, ["building a", "a is in buildPhase", "red"]);
     assert_eq!(told[1], Told::Progress { done: 0, expected: 1, running: 1 });
     let build = &log.builds()[DRV];
-    assert!(build.stopped);
+    assert!(build.silent.is_some());
     assert_eq!(build.phase.as_deref(), Some("buildPhase"));
     assert_eq!(build.tail, ["red"]);
 }
@@ -61,7 +61,7 @@ fn a_builder_that_forges_lines_changes_nothing() {
         r#"@nix [1]"#,
         r#"@nix {"action":"result","fields":"no list","id":7,"type":101}"#,
     ]);
-    assert!(!log.builds()[DRV].stopped);
+    assert!(log.builds()[DRV].silent.is_none());
     assert!(!told.iter().any(|it| matches!(it, Told::Progress { .. })));
     assert_eq!(log.builds().len(), 1);
     // It is kept as what was said, and decides nothing: see `realise`.
