@@ -306,6 +306,7 @@ fn check_whole(path: &Utf8Path, size: u64) -> Result<(), Failure> {
                 format!("`{path}` was cut short: it has {size} bytes, and its partition {number} ends at byte {end}")
             })
         }
+        ImageKind::Iso(iso) => iso.flaws.first().map(|flaw| format!("`{path}` is damaged: {flaw}")),
         ImageKind::Unknown { starts_with } if starts_with.starts_with('<') => {
             Some(format!("`{path}` is no image: it begins with `{starts_with}`, and is a page of the web"))
         }

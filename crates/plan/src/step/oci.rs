@@ -186,8 +186,16 @@ mod tests {
             let oci: Oci = toml::from_str(&format!("from = 'root'\n{text}")).unwrap();
             oci.impossible().unwrap()
         });
-        insta::assert_snapshot!(said.join("\n"), @"");
-        let good: Oci = toml::from_str("from = 'root'\ntag = 'example.org/demo:1.0'\nlayers = [['nix/store']]").unwrap();
+        insta::assert_snapshot!(said.join("\n"), @"
+        a `healthcheck` needs exactly one of `run` and `shell`
+        a `healthcheck` needs exactly one of `run` and `shell`
+        `A=B` cannot be the name of a variable of the environment: rename it
+        `demo:` cannot be a `tag`: write letters, digits and `-._:@/+`, such as `demo:1.0`
+        layers of a Docker archive are not compressed: leave `compression` out, or take another `format`
+        no engine reads layers in xz: write `gzip`, `zstd` or `none`
+        ");
+        let good: Oci =
+            toml::from_str("from = 'root'\ntag = 'example.org/demo:1.0'\nlayers = [['nix/store']]").unwrap();
         assert_eq!(good.impossible(), None);
     }
 }
