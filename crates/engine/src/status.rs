@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::{
     Loaded, Work,
     digests::Digests,
-    evaluated::{evaluate, is_kept},
-    inputs::{Made, gather},
+    evaluated::ask,
+    inputs::{Gathered, Made, gather},
     key::{first_difference, key_of},
     looking::looking,
     stamp::Stamp,
@@ -84,13 +84,13 @@ fn look(
     if let Some(needed) = again {
         return State::Stale(format!("`{needed}` has to run again"));
     }
-    let gathered = gather(step, loaded, work, digests, made).and_then(|mut gathered| {
-        let evaluated = |cx: &Cx<'_>| evaluate(cx, &step.action, loaded);
-        gathered.evaluated = looking(step, loaded, work, runner, &gathered.inputs, evaluated)?;
-        Ok(gathered)
+    let known = gather(step, loaded, work, digests, made).and_then(|gathered| {
+        let ask = |cx: &Cx<'_>| ask(cx, &step.action, loaded, &dir);
+        let known = looking(step, loaded, work, runner, &gathered.inputs, ask)?;
+        Ok((Gathered { evaluated: known.evaluated, ..gathered }, known.kept))
     });
-    let gathered = match gathered {
-        Ok(gathered) => gathered,
+    let (gathered, kept) = match known {
+        Ok(known) => known,
         Err(failure) => return State::Stale(failure.chain.join(": ")),
     };
     let key = key_of(step, loaded, &gathered, versions, runner);
@@ -104,8 +104,7 @@ fn look(
         });
         return State::Stale(file.unwrap_or_else(|| reason(&part, &stamp.key, &key)));
     }
-    let kept = |cx: &Cx<'_>| is_kept(cx, &step.action, loaded, &dir);
-    if !looking(step, loaded, work, runner, &gathered.inputs, kept) {
+    if !kept {
         return State::Stale("the store does not hold it any more".to_owned());
     }
     match stamp.verify(&dir, digests) {

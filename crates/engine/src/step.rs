@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::{
     StepEnd, Work, dispatch,
     doctor::{unmet, without_kvm},
-    evaluated::{evaluate, is_kept},
+    evaluated::ask,
     inputs::{Gathered, Made, gather, link},
     key::{Key, key_of},
     run::{Run, skip},
@@ -67,16 +67,17 @@ fn try_step(
     let work = run.machine.session.work();
     let mut gathered = gather(step, run.loaded, work, run.digests, made)?;
     let dirs = Dirs::of(work, step);
-    let evaluated = evaluate(&context(run, step, &gathered, watch, emit, &dirs), &step.action, run.loaded);
-    gathered.evaluated = evaluated.map_err(|failure| {
-        over_limit(failure, watch).because(format!("step `{}` failed", step.id))
-    })?;
+    let known =
+        ask(&context(run, step, &gathered, watch, emit, &dirs), &step.action, run.loaded, &dirs.placed);
+    let known =
+        known.map_err(|failure| over_limit(failure, watch).because(format!("step `{}` failed", step.id)))?;
+    gathered.evaluated = known.evaluated;
     let key = current_key(run, step, &gathered);
     let selected = run.options.selection.steps.is_empty()
         || run.options.selection.steps.iter().any(|it| step.id == **it);
     if !(run.options.fresh && selected)
+        && known.kept
         && let Some((artifacts, checks)) = cached(run, step, &key)
-        && is_kept(&context(run, step, &gathered, watch, emit, &dirs), &step.action, run.loaded, &dirs.placed)
     {
         Stamp::told(&work.out(&step.id)).into_iter().for_each(emit);
         if checks > 0 {
