@@ -8,7 +8,7 @@ use crate::{
     node::Span,
     problem::Collector,
     spec::StepSpec,
-    step::{Boot, Command, Disk, Expect, FsKind, Inspect, Machines, Partition, ShareOf, Size, Table, Vm},
+    step::{Boot, Disk, Expect, FsKind, Inspect, Machines, Partition, ShareOf, Size, Table, Vm},
 };
 
 /// Checks `spec` and puts its steps in order.
@@ -131,19 +131,10 @@ fn check_parameters(step: &StepSpec, problems: &mut Collector<'_>) {
     match &step.action {
         Action::Disk(disk) => check_disk(step, disk, problems),
         Action::Vm(vm) => check_vm(step, vm, problems),
-        Action::Command(command) => check_command(step, command, problems),
+        Action::Command(command) => add(step, command.problems(), problems),
         Action::Inspect(inspect) => check_inspect(step, inspect, problems),
-        Action::NixCheck(check) => {
-            for (text, message) in check.problems() {
-                problems
-                    .add(&text.map_or_else(|| step.action_span.clone(), |it| step.place_of(&it)), message);
-            }
-        }
-        Action::Oci(oci) => {
-            if let Some(reason) = oci.impossible() {
-                problems.add(&step.action_span, reason);
-            }
-        }
+        Action::NixCheck(check) => add(step, check.problems(), problems),
+        Action::Oci(oci) => add(step, oci.impossible().map(|it| (None, it)).into_iter().collect(), problems),
         Action::Squashfs(squashfs) => {
             if let Some(reason) = squashfs.impossible() {
                 problems.add(&step.action_span, reason);
@@ -273,15 +264,10 @@ fn check_inspect(step: &StepSpec, inspect: &Inspect, problems: &mut Collector<'_
     }
 }
 
-fn check_command(step: &StepSpec, command: &Command, problems: &mut Collector<'_>) {
-    if command.argv.is_empty() {
-        problems.add(&step.action_span, "`argv` is empty: begin it with the program");
-    }
-    for (name, output) in &command.outputs {
-        if output.path.is_some() == output.glob.is_some() {
-            problems
-                .add(&step.action_span, format!("output `{name}` needs exactly one of `path` and `glob`"));
-        }
+/// Adds what the parameters of a step say of themselves.
+fn add(step: &StepSpec, found: Vec<(Option<String>, String)>, problems: &mut Collector<'_>) {
+    for (text, message) in found {
+        problems.add(&text.map_or_else(|| step.action_span.clone(), |it| step.place_of(&it)), message);
     }
 }
 

@@ -23,7 +23,7 @@ mod uki;
 mod vm;
 
 pub use closure::{Closure, CommandNix, StoreMode, StoreVerify};
-pub use command::{Command, CommandOutput, InvalidTemplate, Part, Template};
+pub use command::{Beside, Command, CommandOutput, InvalidTemplate, Part, Ready, Template};
 pub use disk::{
     BootAttributes, Disk, DiskFormat, FsKind, Partition, PartitionType, Share, ShareOf, Size, Table,
 };

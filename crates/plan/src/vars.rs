@@ -267,7 +267,7 @@ impl VarSpec {
 }
 
 /// Places that a running step fills in; they are no variables.
-const BUILT_IN: [&str; 3] = ["plan-dir", "out", "scratch"];
+const BUILT_IN: [&str; 4] = ["plan-dir", "out", "scratch", "port"];
 
 /// Who looks at a text again once its variables are filled in.
 #[derive(Clone, Copy, Debug)]

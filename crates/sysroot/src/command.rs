@@ -10,11 +10,13 @@ use bootway_plan::{
 use camino::Utf8Path;
 use thiserror::Error;
 
+mod beside;
 mod outputs;
 #[cfg(test)]
 mod tests;
 mod walk;
 
+pub use beside::BesideError;
 pub use outputs::OutputError;
 
 /// What a plan runs may take any time that its step is not limited to; a week is no time limit.
@@ -27,19 +29,38 @@ const NO_LIMIT: Duration = Duration::from_hours(7 * 24);
 /// If it does not end with code 0, or an output is missing, ambiguous, of another kind or too small.
 pub fn command(cx: &Cx<'_>, step: &step::Command) -> Result<Vec<StepOutput>, CommandError> {
     let places = outputs::places(step)?;
-    for cmd in commands(cx, step)? {
-        run(cx, &cmd)?;
+    let client = cmd_of(cx, step, &step.argv)?;
+    match &step.beside {
+        None => drop(run(cx, &client)?),
+        Some(beside) => {
+            let server = server_of(cx, step, beside)?;
+            let sign = beside::Sign::of(&beside.ready, |template| fill(cx, template))?;
+            beside::run_beside(cx, &server, &sign, beside.ready.within, &client)?;
+        }
     }
     Ok(outputs::take(cx, &places)?)
 }
 
-/// What [`command()`] runs: one program. Nothing is looked at but paths.
+/// What [`command()`] runs: one program, and before it the one that runs beside it. Nothing is looked at but paths, and
+/// which ports are free.
 ///
 /// # Errors
 ///
 /// If `argv` is empty or names something that is no input of the step.
 pub fn commands(cx: &Cx<'_>, step: &step::Command) -> Result<Vec<Cmd>, CommandError> {
-    let mut argv = step.argv.iter().map(|template| fill(cx, template));
+    let server = step.beside.as_ref().map(|beside| server_of(cx, step, beside)).transpose()?;
+    Ok(server.into_iter().chain([cmd_of(cx, step, &step.argv)?]).collect())
+}
+
+/// The program that runs beside it; it is asked to end before it is made to.
+fn server_of(cx: &Cx<'_>, step: &step::Command, beside: &step::Beside) -> Result<Cmd, CommandError> {
+    // What it would read from standard input is the client's.
+    let step = step::Command { stdin: None, ..step.clone() };
+    cmd_of(cx, &step, &beside.argv)
+}
+
+fn cmd_of(cx: &Cx<'_>, step: &step::Command, argv: &[Template]) -> Result<Cmd, CommandError> {
+    let mut argv = argv.iter().map(|template| fill(cx, template));
     let program = argv.next().ok_or(CommandError::NoProgram)??;
     if program.is_empty() {
         return Err(CommandError::NoProgram);
@@ -54,7 +75,7 @@ pub fn commands(cx: &Cx<'_>, step: &step::Command) -> Result<Vec<Cmd>, CommandEr
     }
     cmd = cmd.env("SOURCE_DATE_EPOCH", cx.epoch.to_string());
     cmd = cx.env.iter().fold(cmd, |cmd, (key, value)| cmd.env(key, value));
-    Ok(vec![cx.secrets.iter().fold(cmd, Cmd::secret)])
+    Ok(cx.secrets.iter().fold(cmd, Cmd::secret))
 }
 
 /// A program that is given as a relative path is beside the plan, as every relative path in a plan.
@@ -73,11 +94,12 @@ fn fill(cx: &Cx<'_>, template: &Template) -> Result<String, MissingInput> {
         .iter()
         .map(|part| {
             Ok(match part {
-                Part::Text(text) => text.as_str(),
-                Part::PlanDir => cx.plan_dir.as_str(),
-                Part::Out => cx.out.as_str(),
-                Part::Scratch => cx.scratch.as_str(),
-                Part::Source(source) => cx.input(source)?.path.as_str(),
+                Part::Text(text) => text.clone(),
+                Part::PlanDir => cx.plan_dir.to_string(),
+                Part::Out => cx.out.to_string(),
+                Part::Scratch => cx.scratch.to_string(),
+                Part::Port => beside::free_port(cx.scratch.as_str()).to_string(),
+                Part::Source(source) => cx.input(source)?.path.to_string(),
             })
         })
         .collect()
@@ -92,6 +114,9 @@ pub enum CommandError {
     /// The engine forgot it.
     #[error(transparent)]
     Input(#[from] MissingInput),
+    /// The program beside it was not ready, or ended too early.
+    #[error(transparent)]
+    Beside(#[from] BesideError),
     /// The program did not end well.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -105,6 +130,7 @@ impl Explain for CommandError {
         match self {
             Self::NoProgram => Class::Plan,
             Self::Input(error) => error.class(),
+            Self::Beside(error) => error.class(),
             Self::Run(error) => error.class(),
             Self::Output(error) => error.class(),
         }
@@ -114,6 +140,7 @@ impl Explain for CommandError {
         match self {
             Self::NoProgram => None,
             Self::Input(error) => error.hint(),
+            Self::Beside(error) => error.hint(),
             Self::Run(error) => error.hint(),
             Self::Output(error) => error.hint(),
         }

@@ -23,4 +23,4 @@
 
 mod command;
 
-pub use command::{CommandError, OutputError, command, commands};
+pub use command::{BesideError, CommandError, OutputError, command, commands};
