@@ -98,8 +98,11 @@ pub(crate) fn missing_failure(missing: &[Missing]) -> Failure {
 fn lacking(requires: &Requires, loaded: &Loaded, work: &Work) -> Vec<(String, String)> {
     let mut lacking = Vec::new();
     let path = search_path();
-    for tool in requires.tools.iter().filter(|tool| find(tool, &path).is_none()) {
-        lacking.push((format!("program `{tool}`"), format!("install `{tool}`")));
+    // `docker|podman` is one of the two.
+    let is_there = |tools: &str| tools.split('|').any(|tool| find(tool, &path).is_some());
+    for tools in requires.tools.iter().filter(|tools| !is_there(tools)) {
+        let any = tools.split('|').map(|tool| format!("`{tool}`")).collect::<Vec<_>>().join(" or ");
+        lacking.push((format!("program {any}"), format!("install {any}")));
     }
     for file in requires.files.iter().map(|file| loaded.path(file)).filter(|file| !file.exists()) {
         lacking.push((format!("`{file}`"), "make it, or fix the path in the plan".to_owned()));

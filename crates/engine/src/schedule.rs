@@ -121,7 +121,7 @@ fn is_ready(step: &Step, state: &State<'_>) -> bool {
 fn settle(run: &Run<'_>, state: &mut MutexGuard<'_, State<'_>>) -> bool {
     let mut settled = false;
     while let Some((at, reason)) =
-        state.waiting.iter().enumerate().find_map(|(at, step)| Some((at, why_not(step, state)?)))
+        state.waiting.iter().enumerate().find_map(|(at, step)| Some((at, why_not(run, step, state)?)))
     {
         let step = state.waiting.remove(at);
         (run.say)(Some(&step.id), EventKind::Started);
@@ -133,7 +133,7 @@ fn settle(run: &Run<'_>, state: &mut MutexGuard<'_, State<'_>>) -> bool {
 }
 
 /// Why a step cannot run, if that is known already.
-fn why_not(step: &Step, state: &State<'_>) -> Option<String> {
+fn why_not(run: &Run<'_>, step: &Step, state: &State<'_>) -> Option<String> {
     if let Some(reason) = &step.skipped {
         return Some(reason.clone());
     }
@@ -143,8 +143,14 @@ fn why_not(step: &Step, state: &State<'_>) -> Option<String> {
     let reads: BTreeSet<StepId> =
         step.action.inputs().iter().filter_map(|source| Some(source.output()?.step.clone())).collect();
     step.needs.iter().find_map(|id| match state.ends.get(id)? {
+        // A check that failed has given its verdict; nobody depends on what else it did.
+        StepEnd::Failed(_) if is_check(run, id) && !reads.contains(id) => None,
         StepEnd::Failed(_) => Some(format!("it needs `{id}`, which failed")),
         StepEnd::Skipped(_) if reads.contains(id) => Some(format!("it needs `{id}`, which was skipped")),
         StepEnd::Skipped(_) | StepEnd::Done(_) | StepEnd::Cached(_) => None,
     })
+}
+
+fn is_check(run: &Run<'_>, id: &StepId) -> bool {
+    run.loaded.plan.step(id.as_str()).is_some_and(|step| step.tier().is_some())
 }

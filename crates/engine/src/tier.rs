@@ -84,6 +84,11 @@ mod tests {
         outcome.steps.insert(steps[0].id.clone(), StepEnd::Done(Vec::new()));
         let both = failures(Tier::Quick, plan.tiers(), minutes(2), &steps, &outcome);
         let said: Vec<String> = both.iter().map(ToString::to_string).collect();
-        insta::assert_snapshot!(said.join("\n"), @"");
+        insta::assert_snapshot!(said.join("\n"), @"
+        error: tier `quick` has placeholders, which prove nothing: `later`
+          hint: write the checks, or take the steps out of the plan until they are written
+        error: tier `quick` took 2min, and may take 1min
+          hint: move what is slow to a later tier, or raise `quick` of `budget` in `[tiers]`: the report says what took how long
+        ");
     }
 }

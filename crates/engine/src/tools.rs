@@ -31,7 +31,8 @@ pub(crate) fn programs_of(step: &Step) -> Vec<Program> {
     {
         programs.push(Program::User(first));
     }
-    programs.extend(step.common.requires.tools.iter().cloned().map(Program::User));
+    let one = step.common.requires.tools.iter().filter(|tools| !tools.contains('|'));
+    programs.extend(one.cloned().map(Program::User));
     programs
 }
 

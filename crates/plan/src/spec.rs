@@ -92,7 +92,7 @@ pub enum Skips {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Requires {
-    /// Programs on `PATH`.
+    /// Programs on `PATH`; `docker|podman` is one of the two.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<String>,
     /// Files and directories; relative paths start at the plan's directory.

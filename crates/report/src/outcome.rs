@@ -88,7 +88,8 @@ impl Report {
                 counts.add(check.verdict);
             }
         }
-        for check in &self.checks {
+        // That a run took no longer than it may proves nothing about what it made.
+        for check in self.checks.iter().filter(|check| check.verdict != Verdict::Passed) {
             counts.add(check.verdict);
         }
         counts

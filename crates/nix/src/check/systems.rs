@@ -10,7 +10,7 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use super::{
     ask::{Answers, looks},
-    query::{Looks, Query, is_per_system, read},
+    query::{Look, Looks, Query, is_per_system, read},
     values::names_of,
     verdict::{Again, Found, Verdicted, cut, quoted},
 };
@@ -66,7 +66,7 @@ fn gating_of(output: &str, answers: &Answers) -> Option<Verdicted> {
     for (system, things) in &all {
         for (thing, look) in things {
             count += 1;
-            if look.is != kind {
+            if !fits(output, look) {
                 let subject = format!("{}{thing}", if thing.is_empty() { "" } else { "`" });
                 let subject = if thing.is_empty() { subject } else { format!("{subject}`") };
                 let query = one(output, system, thing);
@@ -79,6 +79,15 @@ fn gating_of(output: &str, answers: &Answers) -> Option<Verdicted> {
         None => Verdicted::good(name, format!("{count} on {} systems", all.len())),
         Some(again) => Verdicted::wrong(name, expected, found, again),
     })
+}
+
+/// Whether something is what its output is there for, and getting at it does not fail.
+fn fits(output: &str, look: &Look) -> bool {
+    match output {
+        "apps" => look.is == "app",
+        _ if GATED.contains(&output) => look.is == "derivation",
+        _ => look.is_good(),
+    }
 }
 
 fn one(output: &str, system: &str, name: &str) -> Query {
@@ -155,7 +164,7 @@ fn on(output: &str, system: &str, name: &str, all: &Looks) -> Verdicted {
     let expected = format!("that {system} has it");
     let again = again(output, system, name);
     match all.get(system).map(|things| (things.get(name).or_else(|| things.get("")), things)) {
-        Some((Some(look), _)) if look.is_good() => Verdicted::good(title, look.to_string()),
+        Some((Some(look), _)) if fits(output, look) => Verdicted::good(title, look.to_string()),
         Some((Some(look), _)) => {
             let found = Found::look(&format!("that it on {system}"), look, one(output, system, name));
             Verdicted::wrong(title, expected, vec![found], again)
@@ -226,7 +235,7 @@ fn only_on_problems(
                 Again::Expr(format!("builtins.attrNames flake.outputs.{output}.{system}"))
             });
         }
-        for (thing, look) in there.filter(|(_, look)| !allowed || !look.is_good()) {
+        for (thing, look) in there.filter(|(_, look)| !allowed || !fits(output, look)) {
             let subject = format!("`{thing}` on {system}");
             found.push(if allowed {
                 Found::look(&subject, look, one(output, system, thing))
