@@ -80,7 +80,7 @@ impl Up {
         };
         let print = self.print || std::env::var("PRINT_CMD").is_ok_and(|it| it == "1");
         if !print || !cell.exists_on(&here.system) {
-            can_run(grid, &cell, &here)?;
+            can_run(grid, &cell, &here, self.target.as_deref())?;
         }
         let argv = cell.argv(&self.args, &here.system, &|name| std::env::var(name).ok());
         if cell.variant.by_nix() {
@@ -96,7 +96,7 @@ impl Up {
         let program = engine(&cell, &here);
         let engine = Engine { program: &program, terminal: is_interactive() };
         if print {
-            return print_lines(&start(&cell, &here.system, &built, &argv, engine));
+            return print_lines(&start(&cell, &here.system, &built, &argv, engine), &built);
         }
         let selection = Selection { steps: vec![step.to_string()], ..Selection::default() };
         let (code, _) = record_outcome(&expanded, work, selection, &RunArgs::default(), color)?;
@@ -195,16 +195,17 @@ fn ask<'a>(grid: &'a Grid<'_>, here: &Here) -> std::io::Result<Option<Cell<'a>>>
     Ok(chosen.map(|n| cells[n]))
 }
 
-/// Says what can be run instead where `cell` cannot.
-fn can_run(grid: &Grid<'_>, cell: &Cell<'_>, here: &Here) -> Result<(), Failure> {
+/// Says what can be run instead where `cell` cannot, in the words of who named a `target`.
+fn can_run(grid: &Grid<'_>, cell: &Cell<'_>, here: &Here, target: Option<&str>) -> Result<(), Failure> {
     here.facts(|facts| {
         let Some(reason) = cell.unavailable(facts) else { return Ok(()) };
         let failure = Failure::new(Class::Environment, reason.to_string())
             .because(format!("`{}` of {} cannot run here", cell.name, cell.target));
+        let option = target.map(|target| format!(" --target {target}")).unwrap_or_default();
         let instead: Vec<String> = grid
             .instead(cell, facts)
             .iter()
-            .map(|it| format!("`bootway up --target {} {} {}`", it.target, it.profile, it.name))
+            .map(|it| format!("`bootway up{option} {} {}`", it.profile, it.name))
             .collect();
         Err(if instead.is_empty() {
             failure.hint("what can: `bootway targets`")
@@ -255,9 +256,10 @@ fn engine(cell: &Cell<'_>, here: &Here) -> String {
     answers.or(any.first()).cloned().unwrap_or_else(|| "docker".to_owned())
 }
 
-fn print_lines(start: &Start) -> Result<u8, Failure> {
-    if let Start::Run(lines) = start {
-        crate::print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>());
+fn print_lines(start: &Start, built: &Utf8Path) -> Result<u8, Failure> {
+    match start {
+        Start::Run(lines) => crate::print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>()),
+        Start::Nothing => style::say(&format!("nothing runs it; when it is built it is `{built}`")),
     }
     Ok(exit_code::DONE)
 }

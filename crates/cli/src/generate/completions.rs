@@ -167,7 +167,39 @@ fi
 }
 
 fn fish(made: &Made<'_>) -> String {
-    let mut text = format!(
+    let mut text = fish_functions(&made.header(), &WITH_VALUE.join(" "));
+    for (n, grid) in made.grids.iter().enumerate() {
+        let at = |rest: &str| {
+            let named = format!("\"{} {rest}\"", grid.name());
+            if n == 0 { format!("\"- {rest}\" {named}") } else { named }
+        };
+        let help =
+            grid.target().help.as_ref().map(|help| format!(" -d {}", quoted(help))).unwrap_or_default();
+        text += &format!(
+            "complete -c bootway -n '__fish_seen_subcommand_from up' -l target -x -a {}{help}\n",
+            grid.name()
+        );
+        let profiles = words(grid.profiles().iter());
+        text += &format!("complete -c bootway -f -k -n '__bootway_up_at {}' -a '{profiles}'\n", at("1 -"));
+        for profile in grid.profiles() {
+            // In one call, or fish has the last one first.
+            let pair = |cell: bootway_plan::Cell<'_>| {
+                format!(" {} {}", cell.name, quoted(cell.variant.help.as_deref().unwrap_or_default()))
+            };
+            let pairs: String = grid.of_profile(profile).map(pair).collect();
+            text += &format!(
+                "complete -c bootway -f -k -n '__bootway_up_at {}' -a {}\n",
+                at(&format!("2 {profile}")),
+                quoted(&format!("(printf '%s\\t%s\\n'{pairs})")),
+            );
+        }
+    }
+    text
+}
+
+/// What the completions of fish ask about the line.
+fn fish_functions(header: &str, with_value: &str) -> String {
+    format!(
         r#"# {header}
 # Load it: put it into `~/.config/fish/completions`, or `source bootway-up.fish`.
 
@@ -207,37 +239,8 @@ function __bootway_up_at
     contains -- "$(__bootway_up_typed)" $argv
 end
 
-"#,
-        header = made.header(),
-        with_value = WITH_VALUE.join(" "),
-    );
-    for (n, grid) in made.grids.iter().enumerate() {
-        let at = |rest: &str| {
-            let named = format!("\"{} {rest}\"", grid.name());
-            if n == 0 { format!("\"- {rest}\" {named}") } else { named }
-        };
-        let help =
-            grid.target().help.as_ref().map(|help| format!(" -d {}", quoted(help))).unwrap_or_default();
-        text += &format!(
-            "complete -c bootway -n '__fish_seen_subcommand_from up' -l target -x -a {}{help}\n",
-            grid.name()
-        );
-        let profiles = words(grid.profiles().iter());
-        text += &format!("complete -c bootway -f -k -n '__bootway_up_at {}' -a '{profiles}'\n", at("1 -"));
-        for profile in grid.profiles() {
-            // In one call, or fish has the last one first.
-            let pair = |cell: bootway_plan::Cell<'_>| {
-                format!(" {} {}", cell.name, quoted(cell.variant.help.as_deref().unwrap_or_default()))
-            };
-            let pairs: String = grid.of_profile(profile).map(pair).collect();
-            text += &format!(
-                "complete -c bootway -f -k -n '__bootway_up_at {}' -a {}\n",
-                at(&format!("2 {profile}")),
-                quoted(&format!("(printf '%s\\t%s\\n'{pairs})")),
-            );
-        }
-    }
-    text
+"#
+    )
 }
 
 /// Text as a word of fish.
