@@ -103,7 +103,7 @@ pub fn nix_build_of(
     let flake = flake(cx, step, nix);
     let nix = &flake.nix;
     let drv = evaluated.drv.as_str();
-    fs_err::os::unix::fs::symlink(drv, commands.link(cx))?;
+    fs_err::os::unix::fs::symlink(drv, link(cx))?;
     if let Some(select) = &commands.select {
         selects_out(&flake, step, &nix.must(select)?)?;
     }
@@ -161,7 +161,7 @@ impl Commands {
     fn of(cx: &Cx<'_>, step: &step::NixBuild, config: &NixConfig) -> Self {
         let flake = flake(cx, step, config);
         let nix = &flake.nix;
-        let link = Utf8Path::join(cx.scratch, "drv");
+        let link = link(cx);
         let root = cx.out.join(root_name(output(step)));
         let select = || {
             let installable = flake.installable(&step.attribute);
@@ -183,10 +183,11 @@ impl Commands {
             keep: (cx.placed != cx.out).then(keep),
         }
     }
+}
 
-    fn link(&self, cx: &Cx<'_>) -> Utf8PathBuf {
-        cx.scratch.join("drv")
-    }
+/// Where the link to the derivation is: known before the derivation is.
+fn link(cx: &Cx<'_>) -> Utf8PathBuf {
+    cx.scratch.join("drv")
 }
 
 /// The name of the root, which is a link to the output.
@@ -250,7 +251,7 @@ fn place(cx: &Cx<'_>, step: &step::NixBuild, provenance: &Provenance<'_>) -> Res
 
 fn finding(provenance: &Provenance<'_>) -> Finding {
     let deriver = provenance.deriver.unwrap_or("a derivation that the store does not know any more");
-    let took = provenance.duration_ms as f64 / 1000.0;
+    let took = bootway_plan::Millis::new(provenance.duration_ms).duration().as_secs_f64();
     Finding {
         about: provenance.attribute.to_owned(),
         name: "store path".to_owned(),

@@ -13,7 +13,7 @@ use crate::log::{Log, Told};
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Evaluations and builds take as long as they take; the step's `limit` ends them.
-const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const NO_LIMIT: Duration = Duration::from_hours(365 * 24);
 
 /// How often progress is told at most.
 const PROGRESS: Duration = Duration::from_millis(200);

@@ -144,7 +144,7 @@ impl<'a> Flake<'a> {
         let answer = self.answer(attribute, &self.drv_path_cmd(attribute))?;
         let printed = String::from_utf8_lossy(&answer.stdout);
         match printed.lines().collect::<Vec<_>>()[..] {
-            [drv] if drv.ends_with(".drv") => Ok(drv.to_owned()),
+            [drv] if Utf8Path::new(drv).extension() == Some("drv") => Ok(drv.to_owned()),
             _ => Err(self
                 .unknown(UnknownShape {
                     version: None,

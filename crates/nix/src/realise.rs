@@ -224,7 +224,6 @@ fn invalid(nix: &Nix<'_>, paths: &BTreeSet<&String>) -> Result<BTreeSet<String>,
     Ok(String::from_utf8_lossy(&answer.stdout).lines().map(str::to_owned).collect())
 }
 
-#[expect(clippy::too_many_arguments, reason = "all that is known about a failure")]
 fn describe(
     nix: &Nix<'_>,
     drv: &str,

@@ -12,7 +12,12 @@
 //! assert_eq!(printed.code, 0, "{}", printed.stderr);
 //! ```
 #![allow(clippy::allow_attributes, reason = "each file that includes this one uses another part of it")]
-#![allow(dead_code, unreachable_pub, reason = "each file that includes this one uses another part of it")]
+#![allow(
+    clippy::unused_self,
+    dead_code,
+    unreachable_pub,
+    reason = "each file that includes this one uses another part of it"
+)]
 
 use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _, time::Duration};
 

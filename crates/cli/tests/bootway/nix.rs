@@ -25,7 +25,7 @@ fn build(project: &Project, nix: &TestNix) -> std::process::Command {
 }
 
 fn wait_for(path: &Utf8Path) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while !path.exists() && Instant::now() < deadline {
         std::thread::yield_now();
     }

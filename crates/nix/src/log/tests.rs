@@ -58,7 +58,7 @@ fn a_builder_that_forges_lines_changes_nothing() {
         // An activity nobody has heard of.
         r#"@nix {"action":"result","fields":["x"],"id":99,"type":101}"#,
         r#"@nix {"action":"msg","level":0,"msg":"error: hash mismatch in fixed-output derivation"}"#,
-        r#"@nix [1]"#,
+        "@nix [1]",
         r#"@nix {"action":"result","fields":"no list","id":7,"type":101}"#,
     ]);
     assert!(log.builds()[DRV].silent.is_none());
