@@ -5,7 +5,7 @@
 //! last of a path's puts the path in its place: until then it is beside it, under a name that no store path has.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     ffi::{CStr, CString, OsStr},
     io,
     mem::MaybeUninit,
@@ -28,6 +28,7 @@ use rustix::{
 
 use super::{
     file::{copy, reflink},
+    nar::{directory_size, entry_size, file_size, link_size, magic_size},
     place::{put, umask},
 };
 
@@ -80,7 +81,7 @@ pub(super) struct Copier<'a> {
 }
 
 /// What it took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Copied {
     /// Files whose bytes were copied.
     pub(super) files: u64,
@@ -88,6 +89,8 @@ pub(super) struct Copied {
     pub(super) bytes: u64,
     /// Files that share their bytes with where they come from.
     pub(super) shared: u64,
+    /// Bytes of the NAR of each path, by where it is: names, kinds and sizes as they were written.
+    pub(super) sizes: BTreeMap<PathBuf, u64>,
 }
 
 /// Something could not be read, made, or written.
@@ -109,9 +112,10 @@ enum Above {
     Path(Arc<Top>),
 }
 
-/// A path, and the files of it that have several names.
+/// A path, the files of it that have several names, and bytes of its NAR as far as it has come.
 struct Top {
     job: Job,
+    size: AtomicU64,
     names: Mutex<HashMap<(u64, u64), PathBuf>>,
 }
 
@@ -128,6 +132,7 @@ struct Shared<'a> {
     queue: Mutex<Queue>,
     more: Condvar,
     failed: Mutex<Option<CopyError>>,
+    sizes: Mutex<BTreeMap<PathBuf, u64>>,
     files: AtomicU64,
     bytes: AtomicU64,
     linked: AtomicU64,
@@ -158,6 +163,7 @@ impl Copier<'_> {
             queue: Mutex::new(queue),
             more: Condvar::new(),
             failed: Mutex::new(None),
+            sizes: Mutex::default(),
             files: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             linked: AtomicU64::new(0),
@@ -174,7 +180,9 @@ impl Copier<'_> {
             return Err(error);
         }
         let count = |it: AtomicU64| it.into_inner();
-        Ok(Copied { files: count(shared.files), bytes: count(shared.bytes), shared: count(shared.linked) })
+        let sizes = shared.sizes.into_inner().expect("no copier panics");
+        let (files, bytes) = (count(shared.files), count(shared.bytes));
+        Ok(Copied { files, bytes, shared: count(shared.linked), sizes })
     }
 }
 
@@ -225,7 +233,7 @@ impl Shared<'_> {
     fn begin(&self, job: Job, buffer: &mut [u8]) -> Result<(), CopyError> {
         let metadata = fs_err::symlink_metadata(&job.from)
             .map_err(|error| CopyError { path: job.from.clone(), error })?;
-        let top = Arc::new(Top { job, names: Mutex::default() });
+        let top = Arc::new(Top { job, size: AtomicU64::new(magic_size()), names: Mutex::default() });
         let parent = Arc::new(Parent { open: AtomicUsize::new(1), above: Above::Path(Arc::clone(&top)) });
         if metadata.is_dir() {
             let (from, to) = (top.job.from.clone(), top.job.beside.clone());
@@ -252,7 +260,7 @@ impl Shared<'_> {
         let to_fd = made.map_err(|error| at(&to, error))?;
         let from_fd = open_dir(&from).map_err(|error| at(&from, error))?;
         let place = Place { from: &from_fd, to: &to_fd, top: &top, inside: Some(&to) };
-        let mut inner = Vec::new();
+        let (mut inner, mut size) = (Vec::new(), directory_size());
         let mut names = [MaybeUninit::uninit(); NAMES];
         let mut entries = RawDir::new(&from_fd, &mut names);
         while let Some(entry) = entries.next() {
@@ -261,6 +269,7 @@ impl Shared<'_> {
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
+            size += entry_size(name.to_bytes().len());
             let path = || Path::new(OsStr::from_bytes(name.to_bytes())).to_owned();
             let kind = kind_of(&from_fd, &entry).map_err(|error| at(&from.join(path()), error))?;
             if kind == FileType::Directory {
@@ -270,6 +279,7 @@ impl Shared<'_> {
                 brought.map_err(|error| at(&from.join(path()), error))?;
             }
         }
+        top.size.fetch_add(size, Ordering::Relaxed);
         if inner.is_empty() {
             self.seal(&to_fd).map_err(|error| at(&to, error))?;
             return self.ended(parent);
@@ -303,7 +313,10 @@ impl Shared<'_> {
                     Arc::clone(parent)
                 }
                 Above::Path(top) => {
-                    return put(&top.job).map_err(|error| CopyError { path: top.job.to.clone(), error });
+                    put(&top.job).map_err(|error| CopyError { path: top.job.to.clone(), error })?;
+                    let size = top.size.load(Ordering::Relaxed);
+                    self.sizes.lock().expect("no copier panics").insert(top.job.to.clone(), size);
+                    return Ok(());
                 }
             };
         }
@@ -325,6 +338,7 @@ impl Shared<'_> {
         match kind {
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(place.from, name, Vec::new())?;
+                place.top.size.fetch_add(link_size(target.to_bytes().len()), Ordering::Relaxed);
                 rustix::fs::symlinkat(target, place.to, new)?;
                 rustix::fs::utimensat(place.to, new, &TIME, AtFlags::SYMLINK_NOFOLLOW)?;
                 Ok(())
@@ -332,6 +346,7 @@ impl Shared<'_> {
             FileType::RegularFile if self.copier.how == How::HardLink => {
                 match rustix::fs::linkat(place.from, name, place.to, new, AtFlags::empty()) {
                     Ok(()) => {
+                        place.count(&rustix::fs::statat(place.to, new, AtFlags::SYMLINK_NOFOLLOW)?);
                         self.linked.fetch_add(1, Ordering::Relaxed);
                         Ok(())
                     }
@@ -359,6 +374,7 @@ impl Shared<'_> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let from = rustix::fs::openat(place.from, name, flags, Mode::empty())?;
         let stat = rustix::fs::fstat(&from)?;
+        place.count(&stat);
         // Held while the file gets its first name: whoever comes with another name finds it.
         let mut names = (stat.st_nlink > 1).then(|| place.top.names.lock().expect("no copier panics"));
         let id = (stat.st_dev, stat.st_ino);
@@ -409,6 +425,14 @@ struct Place<'a> {
     top: &'a Top,
     /// What `to` is open on.
     inside: Option<&'a Path>,
+}
+
+impl Place<'_> {
+    /// Adds a file to the size of its path.
+    fn count(&self, stat: &rustix::fs::Stat) {
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        self.top.size.fetch_add(file_size(size, stat.st_mode & 0o100 != 0), Ordering::Relaxed);
+    }
 }
 
 /// What an entry is; not every file system says so in its directories.

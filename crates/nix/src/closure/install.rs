@@ -3,7 +3,7 @@
 //! A path is copied beside its place, renamed when it is whole, and registered when all of them are: a run that is
 //! killed leaves files that nobody knows of, and the next one believes them only if their hash is right.
 
-use std::{fs::TryLockError, io, time::Duration};
+use std::{collections::BTreeMap, fs::TryLockError, io, path::PathBuf, time::Duration};
 
 use bootway_exec::{Cx, run};
 use bootway_plan::{
@@ -114,7 +114,7 @@ pub fn install(cx: &Cx<'_>, wanted: &Install<'_>) -> Result<Installed, ClosureEr
     }
     let copied = copied?;
     (installed.files, installed.bytes, installed.shared) = (copied.files, copied.bytes, copied.shared);
-    check(cx, wanted, &sorted.missing, &there)?;
+    check(cx, wanted, &sorted.missing, &copied.sizes, &there)?;
     if !sorted.unknown.paths.is_empty() {
         let file = cx.scratch.join("registration");
         fs_err::write(&file, sorted.unknown.to_text())?;
@@ -218,10 +218,17 @@ fn check(
     cx: &Cx<'_>,
     wanted: &Install<'_>,
     paths: &[(&StorePath, &PathInfo)],
+    sizes: &BTreeMap<PathBuf, u64>,
     there: &LocalStore,
 ) -> Result<(), ClosureError> {
     let looked = each(wanted.jobs, paths, |(path, info)| {
-        look(path, info, &there.file(path), wanted.verify, cx.cancel)
+        let at = there.file(path);
+        // Names, kinds and sizes are known since they were written.
+        let size = sizes.get(at.as_std_path()).copied().filter(|_| wanted.verify == StoreVerify::Sizes);
+        match size {
+            Some(found) => Ok(Damage::of_size(path, info, &at, found)),
+            None => look(path, info, &at, wanted.verify, cx.cancel),
+        }
     });
     let mut damages = Vec::new();
     for damage in looked {

@@ -84,26 +84,20 @@ fn measure(path: &Path, cancel: &Cancel, seen: Option<&mut dyn FnMut(Seen<'_>)>)
 ///
 /// As of [`write_nar`].
 pub fn nar_size(path: &Path, cancel: &Cancel) -> io::Result<u64> {
-    let mut size = text_size(MAGIC.len());
+    let mut size = magic_size();
     let mut todo = vec![path.to_owned()];
     while let Some(path) = todo.pop() {
         if cancel.is_cancelled() {
             return Err(cancelled());
         }
         let metadata = fs_err::symlink_metadata(&path)?;
-        size += words_size(&["(", "type", ")"]);
         match Kind::of(&path, &metadata)? {
-            Kind::File { executable } => {
-                size += words_size(&["regular", "contents"]) + text_size(metadata.len() as usize);
-                size += if executable { words_size(&["executable", ""]) } else { 0 };
-            }
-            Kind::Symlink(target) => {
-                size += words_size(&["symlink", "target"]) + text_size(target.as_os_str().len());
-            }
+            Kind::File { executable } => size += file_size(metadata.len(), executable),
+            Kind::Symlink(target) => size += link_size(target.as_os_str().len()),
             Kind::Directory => {
-                size += words_size(&["directory"]);
+                size += directory_size();
                 for name in names(&path)? {
-                    size += words_size(&["entry", "(", "name", "node", ")"]) + text_size(name.len());
+                    size += entry_size(name.len());
                     todo.push(path.join(name));
                 }
             }
@@ -112,12 +106,38 @@ pub fn nar_size(path: &Path, cancel: &Cancel) -> io::Result<u64> {
     Ok(size)
 }
 
-const fn text_size(length: usize) -> u64 {
-    8 + (length as u64).next_multiple_of(8)
+/// Bytes of what every NAR begins with.
+pub(super) const fn magic_size() -> u64 {
+    text_size(MAGIC.len() as u64)
+}
+
+/// Bytes of a file that has `length` bytes.
+pub(super) fn file_size(length: u64, executable: bool) -> u64 {
+    let words = words_size(&["(", "type", "regular", "contents", ")"]);
+    words + text_size(length) + if executable { words_size(&["executable", ""]) } else { 0 }
+}
+
+/// Bytes of a link whose target has `length` bytes.
+pub(super) fn link_size(length: usize) -> u64 {
+    words_size(&["(", "type", "symlink", "target", ")"]) + text_size(length as u64)
+}
+
+/// Bytes of a directory without its entries.
+pub(super) fn directory_size() -> u64 {
+    words_size(&["(", "type", "directory", ")"])
+}
+
+/// Bytes of an entry of a directory without what it is, if its name has `length` bytes.
+pub(super) fn entry_size(length: usize) -> u64 {
+    words_size(&["entry", "(", "name", "node", ")"]) + text_size(length as u64)
+}
+
+const fn text_size(length: u64) -> u64 {
+    8 + length.next_multiple_of(8)
 }
 
 fn words_size(words: &[&str]) -> u64 {
-    words.iter().map(|word| text_size(word.len())).sum()
+    words.iter().map(|word| text_size(word.len() as u64)).sum()
 }
 
 /// What a NAR can have.

@@ -48,6 +48,15 @@ pub enum Wrong {
     Hash,
 }
 
+impl Damage {
+    /// Files whose NAR has `found` bytes, if that is wrong.
+    pub(super) fn of_size(path: &StorePath, info: &PathInfo, at: &Utf8Path, found: u64) -> Option<Self> {
+        let what = Wrong::Size { wanted: info.nar_size, found };
+        let wrong = || Self { path: path.clone(), at: at.to_owned(), what, file: None };
+        (found != info.nar_size).then(wrong)
+    }
+}
+
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.what {
@@ -107,8 +116,8 @@ pub(super) fn look(
         StoreVerify::Sizes => (info.nar_hash, nar_size(at.as_std_path(), cancel)?),
         StoreVerify::Hashes => nar(at.as_std_path(), cancel).map(|nar| (nar.hash, nar.size))?,
     };
-    if found != info.nar_size {
-        return damage(Wrong::Size { wanted: info.nar_size, found });
+    if let Some(damage) = Damage::of_size(path, info, at, found) {
+        return Ok(Some(damage));
     }
     if hash == info.nar_hash { Ok(None) } else { damage(Wrong::Hash) }
 }

@@ -78,6 +78,21 @@ fn an_install_that_is_killed_registers_nothing_and_the_next_one_completes() {
     world.nix.ok("nix-store", &["--store", world.dir("store").as_str(), "--verify", "--check-contents"]);
 }
 
+/// Sizes are counted while files are copied; nobody looks at what was written a second time.
+#[test]
+fn a_source_that_is_cut_short_is_not_registered() {
+    let world = World::new();
+    let file = Utf8Path::new(&world.dep).join("bin/hi");
+    fs_err::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    fs_err::write(&file, "").unwrap();
+    for mode in [StoreMode::Copy, StoreMode::Hardlink] {
+        let failure = world.failure(&Closure { mode, ..world.step() });
+        assert!(failure.contains("DEP` has 601760 bytes as a NAR, and is known to have 601768"), "{failure}");
+        assert_eq!(world.dump(&world.dir("store")), "");
+        remove(world.dir("store").as_std_path()).unwrap();
+    }
+}
+
 /// Variables that make the test below do its work: from where, into where.
 const INSTALL: [&str; 2] = ["BOOTWAY_TEST_FROM", "BOOTWAY_TEST_INTO"];
 
