@@ -27,8 +27,8 @@ pub(crate) struct Bench {
 enum What {
     /// A closure of 30,000 files into a store in a directory, beside `xargs cp`
     Closure {
-        /// Where to work, all of it on one file system; what is made there is made once
-        #[arg(long, default_value = "/var/tmp/bootway-closure")]
+        /// Where to work: a tmpfs, so that the disk's noise is out; what is made there is made once
+        #[arg(long, default_value = "/dev/shm/bootway-closure")]
         scratch: Utf8PathBuf,
         /// How often each takes its turn
         #[arg(long, default_value_t = 5)]
