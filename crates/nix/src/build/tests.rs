@@ -545,3 +545,32 @@ fn nothing_is_fetched_from_anywhere_when_the_plan_says_so() {
     let lines = sandbox.lines();
     assert!(!lines.iter().any(|line| line.contains("127.0.0.1") && !line.starts_with('$')), "{lines:#?}");
 }
+
+/// Two runs of the same: one builds, the other says what it waits for, and both have it.
+#[test]
+fn waiting_for_another_run_that_builds_the_same_is_said() {
+    let nix = TestNix::new();
+    let (begun, go_on) = (nix.root().join("begun"), nix.root().join("go-on"));
+    let script = format!("touch {begun}; until test -e {go_on}; do sleep 0.1; done; echo a > $out");
+    let flake = nix.flake("shared", &packages(&[("a", &derivation("a", &script))]));
+    let step = step(&flake, "a");
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| build(&nix, &step));
+        wait_for(&begun);
+        let second = build_with(&nix, &step, &NixConfig::default(), |sandbox| {
+            let waits = || {
+                let waiting =
+                    |event| matches!(event, EventKind::Note { text } if text.contains("waiting for"));
+                sandbox.events().into_iter().any(waiting)
+            };
+            let deadline = Instant::now() + Duration::from_mins(1);
+            while !waits() && Instant::now() < deadline {
+                std::thread::yield_now();
+            }
+            fs_err::write(&go_on, "").unwrap();
+        });
+        assert!(second.texts().iter().any(|text| text.contains("waiting for")), "{:?}", second.texts());
+        assert_eq!(second.bytes.as_deref(), Some("a\n"));
+        assert!(first.join().unwrap().result.is_ok());
+    });
+}
