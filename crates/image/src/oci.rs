@@ -29,6 +29,7 @@ use crate::{
 mod archive;
 mod error;
 mod faults;
+mod gzip;
 mod layer;
 mod members;
 mod read;

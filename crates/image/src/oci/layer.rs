@@ -9,7 +9,7 @@ use bootway_exec::Cx;
 use bootway_plan::{Digest, Digester, TreePath, step::Compression};
 use camino::Utf8Path;
 
-use super::error::OciError;
+use super::{error::OciError, gzip::Gzip};
 use crate::{
     compress::Encoder,
     format::tar::{self, Member, kind},
@@ -106,7 +106,11 @@ pub(super) fn write(
 ) -> Result<Written, OciError> {
     let file = BufWriter::with_capacity(1 << 20, fs_err::File::create_new(to)?);
     let packed = Counted::new(file);
-    let mut archive = Counted::new(Encoder::new(compression, packed)?);
+    let packer = match compression {
+        Compression::Gzip => Packer::Gzip(Gzip::new(packed, cx.jobs)),
+        other => Packer::Other(Encoder::new(other, packed)?),
+    };
+    let mut archive = Counted::new(packer);
     for (path, node) in files {
         if cx.cancel.is_cancelled() {
             return Err(OciError::Cancelled);
@@ -114,8 +118,12 @@ pub(super) fn write(
         add(cx, &mut archive, path, node, progress)?;
     }
     archive.write_all(&tar::END)?;
-    let (encoder, diff_id, _) = archive.finish();
-    let (mut file, digest, size) = encoder.finish()?.finish();
+    let (packer, diff_id, _) = archive.finish();
+    let packed = match packer {
+        Packer::Gzip(gzip) => gzip.finish()?,
+        Packer::Other(encoder) => encoder.finish()?,
+    };
+    let (mut file, digest, size) = packed.finish();
     file.flush()?;
     Ok(Written { digest, size, diff_id })
 }
@@ -212,6 +220,28 @@ fn copy<W: Write>(
         Content::Bytes(_) => path.as_str().into(),
     };
     Err(TreeError::Changed { path, expected, found }.into())
+}
+
+/// What compresses a layer.
+enum Packer<W: Write> {
+    Gzip(Gzip<W>),
+    Other(Encoder<W>),
+}
+
+impl<W: Write> Write for Packer<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Gzip(gzip) => gzip.write(bytes),
+            Self::Other(encoder) => encoder.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Gzip(gzip) => gzip.flush(),
+            Self::Other(encoder) => encoder.flush(),
+        }
+    }
 }
 
 /// A writer that digests and counts what goes through it.
