@@ -50,6 +50,13 @@ pub(crate) fn key_of(
         key.insert(format!("tool {tool}"), version);
     }
     match &step.action {
+        Action::Closure(closure) => {
+            for source in &closure.roots {
+                let path = gathered.inputs.get(source).and_then(bootway_nix::closure::root);
+                let path = path.map_or_else(|| "no store path".to_owned(), |path| path.to_string());
+                key.insert(format!("root {source}"), path);
+            }
+        }
         Action::Vm(vm) => {
             let machines = json(serde_json::to_string(&(vm.machine.as_ref(), loaded.plan.machines())));
             key.insert("machine".into(), machines);

@@ -37,6 +37,7 @@ pub use isolation::{Isolation, isolate, isolate_commands};
 pub use nar::{Nar, nar, nar_size, write_nar};
 pub use references::{ClosureInfo, References};
 pub use registration::{InvalidRegistration, NotAClosure, PathInfo, Registration};
+pub use roots::root;
 pub use store::LocalStore;
 pub use store_path::{InvalidStorePath, StorePath};
 pub use verify::{Damage, Wrong, verify_store};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bootway_exec::Cx;
+use bootway_exec::{Cx, Input};
 use bootway_plan::{Source, step};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -16,19 +16,22 @@ const LINKS: usize = 16;
 /// What is bigger says nothing about a closure.
 const MAX_INFO: u64 = 512 << 20;
 
-/// The store path of what the plan calls `source`: what a step of kind `nix-build` says about what it made, or where
-/// links lead.
+/// The store path of what the plan calls `source`.
 pub(super) fn store_path(cx: &Cx<'_>, source: &Source) -> Result<StorePath, ClosureError> {
-    let input = cx.input(source)?;
-    let none = || ClosureError::NoRoot { name: source.to_string() };
-    if input.made {
-        let path = Utf8PathBuf::from(format!("{}.provenance.json", input.path));
-        let text = fs_err::read(&path)?;
-        let provenance: serde_json::Value = serde_json::from_slice(&text).map_err(|_| none())?;
-        let path = provenance.get("store-path").and_then(serde_json::Value::as_str);
-        return path.and_then(|path| StorePath::containing(path.into())).ok_or_else(none);
+    root(cx.input(source)?).ok_or_else(|| ClosureError::NoRoot { name: source.to_string() })
+}
+
+/// The store path that an input is or was taken from: what a step of kind `nix-build` says about what it made, or where
+/// links lead.
+///
+/// Two store paths can hold the same file, and need other paths: what is made of a closure depends on this.
+pub fn root(input: &Input) -> Option<StorePath> {
+    if !input.made {
+        return followed(&input.path);
     }
-    followed(&input.path).ok_or_else(none)
+    let text = fs_err::read(format!("{}.provenance.json", input.path)).ok()?;
+    let provenance: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    StorePath::containing(provenance.get("store-path")?.as_str()?.into())
 }
 
 /// The store path that `path` is, or that links lead to; they may lead to where only a store in a directory has
