@@ -64,7 +64,6 @@ impl Tally {
         }
         match &step.state {
             State::Finished | State::Cached if decided == 0 => self.passed += 1,
-            State::Finished | State::Cached => (),
             State::Skipped { reason } => {
                 self.skipped += 1;
                 self.skips.push(format!("{}: {}", step.id, one_line(reason)));
@@ -78,7 +77,8 @@ impl Tally {
                 let why = failure.chain.last().map(|text| one_line(text)).unwrap_or_default();
                 self.failures.push(format!("{}: {why}", step.id));
             }
-            State::Failed(_) | State::Cancelled(_) => (),
+            // The checks have said it.
+            State::Finished | State::Cached | State::Failed(_) | State::Cancelled(_) => (),
             State::Running => {
                 self.failed += 1;
                 self.failures.push(format!("{}: nothing says how it ended", step.id));

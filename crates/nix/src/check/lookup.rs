@@ -70,8 +70,8 @@ impl<'a> Reader<'a> {
             self.at += length;
         } else if first == '#' {
             self.at += rest.find('\n').unwrap_or(rest.len());
-        } else if rest.starts_with("/*") {
-            self.at += rest[2..].find("*/").map_or(rest.len(), |end| end + 4);
+        } else if let Some(comment) = rest.strip_prefix("/*") {
+            self.at += comment.find("*/").map_or(rest.len(), |end| end + 4);
         } else if rest.starts_with("''") {
             self.at += 2;
             self.inside.push(Inside::Indented);

@@ -253,8 +253,24 @@ mod tests {
                 "argv = [\"./client\", \"${{port}}\"]\nbeside = {{ argv = [\"./server\", \"${{port}}\"], ready = {ready} }}"
             ))
         };
-        insta::assert_snapshot!(beside("{ http = \"http://127.0.0.1:${port}/health\", within = \"20s\" }"), @"");
-        insta::assert_snapshot!(beside("{ within = \"20s\" }"), @"");
-        insta::assert_snapshot!(beside("{ http = \"http://127.0.0.1.example.org/health\" }"), @"");
+        insta::assert_snapshot!(beside("{ http = \"http://127.0.0.1:${port}/health\", within = \"20s\" }"), @"
+        plan demo, epoch 0
+        check
+          1. golden  command    ./client ${port} beside ./server ${port}
+        ");
+        insta::assert_snapshot!(beside("{ within = \"20s\" }"), @"
+        `plan.toml` is not a plan that can be run
+        plan.toml:8:13: `ready` needs exactly one of `http` and `line`
+          |
+        8 | [phase.step.command]
+          |             ^^^^^^^
+        ");
+        insta::assert_snapshot!(beside("{ http = \"http://127.0.0.1.example.org/health\" }"), @r#"
+        `plan.toml` is not a plan that can be run
+        plan.toml:10:61: `http://127.0.0.1.example.org/health` is no address of this machine: write `http://127.0.0.1:${port}/PATH`, with `${port}` in `argv`, too
+           |
+        10 | beside = { argv = ["./server", "${port}"], ready = { http = "http://127.0.0.1.example.org/health" } }
+           |                                                             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+        "#);
     }
 }

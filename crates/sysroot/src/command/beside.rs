@@ -97,7 +97,9 @@ fn status(address: SocketAddr, host: &str, path: &str) -> Option<u16> {
     let mut stream = TcpStream::connect_timeout(&address, ANSWER).ok()?;
     stream.set_read_timeout(Some(ANSWER)).ok()?;
     stream.set_write_timeout(Some(ANSWER)).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").ok()?;
+    // In one piece: a small server may not read twice.
+    let question = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(question.as_bytes()).ok()?;
     let mut answer = Vec::new();
     let mut piece = [0; 512];
     let begun = Instant::now();
@@ -191,7 +193,7 @@ fn attend(
             Poll::Output(stream, bytes) => {
                 let lines = if stream == Stream::Stdout { &mut out } else { &mut err };
                 for line in lines.push(&bytes) {
-                    hear(cx, server, stream, line, sign, heard);
+                    hear(cx, server, stream, &line, sign, heard);
                 }
             }
             Poll::Nothing => (),
@@ -199,7 +201,7 @@ fn attend(
                 for (stream, line) in [(Stream::Stdout, out.unfinished()), (Stream::Stderr, err.unfinished())]
                 {
                     if !line.is_empty() {
-                        hear(cx, server, stream, line, sign, heard);
+                        hear(cx, server, stream, &line, sign, heard);
                     }
                 }
                 heard.lock().expect("nobody panics with it").ended = Some(exit);
@@ -211,8 +213,8 @@ fn attend(
     process.kill(); // What it started and did not wait for must not outlive it.
 }
 
-fn hear(cx: &Cx<'_>, server: &Cmd, stream: Stream, line: String, sign: &Sign, heard: &Mutex<Heard>) {
-    let text = server.redact(&line);
+fn hear(cx: &Cx<'_>, server: &Cmd, stream: Stream, line: &str, sign: &Sign, heard: &Mutex<Heard>) {
+    let text = server.redact(line);
     {
         let mut heard = heard.lock().expect("nobody panics with it");
         heard.sign |= matches!(sign, Sign::Line(wanted) if line.contains(wanted.as_str()));

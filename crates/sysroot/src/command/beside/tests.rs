@@ -117,9 +117,13 @@ fn only_a_good_answer_of_this_machine_is_one() {
         thread::scope(|scope| {
             scope.spawn(|| {
                 let (mut stream, _) = server.accept().unwrap();
-                let mut asked = [0; 64];
-                let n = stream.read(&mut asked).unwrap();
-                assert!(asked[..n].starts_with(b"GET /health HTTP/1.1\r\n"));
+                let mut asked = Vec::new();
+                while !asked.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    asked.extend(byte);
+                }
+                assert!(asked.starts_with(b"GET /health HTTP/1.1\r\n"));
                 stream.write_all(answer.as_bytes()).unwrap();
             });
             status(address, "127.0.0.1", "/health")
