@@ -50,7 +50,7 @@ pub(crate) struct Up {
     /// As if this machine were another: `aarch64-darwin`
     #[arg(long, value_name = "SYSTEM")]
     system: Option<System>,
-    /// Print what would be run, and run nothing; so does PRINT_CMD=1 in the environment
+    /// Print what would be run, and run nothing; so does `PRINT_CMD=1` in the environment
     #[arg(long)]
     print: bool,
 }
@@ -96,7 +96,8 @@ impl Up {
         let program = engine(&cell, &here);
         let engine = Engine { program: &program, terminal: is_interactive() };
         if print {
-            return print_lines(&start(&cell, &here.system, &built, &argv, engine), &built);
+            print_lines(&start(&cell, &here.system, &built, &argv, engine), &built);
+            return Ok(exit_code::DONE);
         }
         let selection = Selection { steps: vec![step.to_string()], ..Selection::default() };
         let (code, _) = record_outcome(&expanded, work, selection, &RunArgs::default(), color)?;
@@ -256,12 +257,11 @@ fn engine(cell: &Cell<'_>, here: &Here) -> String {
     answers.or(any.first()).cloned().unwrap_or_else(|| "docker".to_owned())
 }
 
-fn print_lines(start: &Start, built: &Utf8Path) -> Result<u8, Failure> {
+fn print_lines(start: &Start, built: &Utf8Path) {
     match start {
         Start::Run(lines) => crate::print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>()),
         Start::Nothing => style::say(&format!("nothing runs it; when it is built it is `{built}`")),
     }
-    Ok(exit_code::DONE)
 }
 
 /// Runs all lines but the last, and becomes that.

@@ -74,7 +74,7 @@ fn healthcheck(it: &Healthcheck) -> String {
 /// As a compose file writes times: `30s`, `1500ms`.
 fn duration(time: Millis) -> String {
     let millis = time.duration().as_millis();
-    if millis % 1000 == 0 { format!("{}s", millis / 1000) } else { format!("{millis}ms") }
+    if millis.is_multiple_of(1000) { format!("{}s", millis / 1000) } else { format!("{millis}ms") }
 }
 
 fn list<'a>(values: impl IntoIterator<Item = &'a str>) -> String {

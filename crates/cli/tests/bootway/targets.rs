@@ -76,7 +76,6 @@ fn copy(from: &Utf8Path, to: &Utf8Path) {
     }
 }
 
-/// D.4.7 (a), (b), (c), (g).
 #[test]
 fn up_runs_the_target_with_its_arguments_and_returns_its_exit_code() {
     let swarm = Swarm::new();
@@ -106,7 +105,7 @@ fn up_runs_the_target_with_its_arguments_and_returns_its_exit_code() {
     assert_eq!(code, 42);
 }
 
-/// D.4.3, D.4.7 (d): the message is the one that Nix throws, and the exit code that of a command line that is wrong.
+/// The message is the one that Nix throws, and the exit code that of a command line that is wrong.
 #[test]
 fn what_is_not_there_is_said_with_all_there_is() {
     let swarm = Swarm::new();
@@ -134,7 +133,6 @@ fn what_is_not_there_is_said_with_all_there_is() {
     assert!(thrown.stderr.contains(first), "{}\n{first}", thrown.stderr);
 }
 
-/// D.4.7 (e), D.4.10.
 #[test]
 fn what_cannot_run_here_says_what_can() {
     let swarm = Swarm::new();
@@ -184,7 +182,6 @@ fn which(tool: &str) -> Utf8PathBuf {
     found.unwrap_or_else(|| panic!("this test needs `{tool}`"))
 }
 
-/// D.4.8, and PRINT_CMD.
 #[test]
 fn arguments_beat_the_environment() {
     let swarm = Swarm::new();
@@ -226,7 +223,7 @@ fn what_has_a_kind_is_built_and_verified_before_it_runs() {
     ");
 }
 
-/// D.4.1 and show 7: one profile more in the one list, and nothing else.
+/// One profile more in the one list, and nothing else.
 #[test]
 fn a_profile_that_is_added_in_one_file_is_everywhere() {
     let swarm = Swarm::new();
@@ -314,7 +311,6 @@ fn bash_offers_profiles_and_the_variants_of_the_profile() {
     ");
 }
 
-/// D.4.7 (f): on a terminal the menu lists exactly the profiles.
 #[test]
 fn a_menu_on_a_terminal_lists_exactly_the_profiles() {
     let swarm = Swarm::new();

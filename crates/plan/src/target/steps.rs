@@ -86,13 +86,9 @@ fn free(text: &str, taken: &[Name]) -> Name {
     const MOST: usize = 40;
     let plain = text.to_ascii_lowercase();
     for n in 0_usize.. {
-        let name = match n {
-            0 => plain.clone(),
-            _ => {
-                let digest = Digest::of(format!("{n}{text}").as_bytes()).to_string();
-                format!("{}-{}", plain[..plain.len().min(MOST - 7)].trim_end_matches('-'), &digest[..6])
-            }
-        };
+        let digest = Digest::of(format!("{n}{text}").as_bytes()).to_string();
+        let begun = plain[..plain.len().min(MOST - 7)].trim_end_matches('-');
+        let name = if n == 0 { plain.clone() } else { format!("{begun}-{}", &digest[..6]) };
         if let Ok(name) = name.parse::<Name>()
             && !taken.contains(&name)
         {

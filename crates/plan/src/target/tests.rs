@@ -338,10 +338,15 @@ fn a_list_of_profiles_is_names_and_nothing_else() {
 
 #[test]
 fn what_cannot_run_says_why_and_what_can() {
-    let plan = self::plan(TARGET);
+    let plan = plan(TARGET);
     let grid = grid(&plan);
     let why = |system: &System, tools: bool, kvm: Option<&str>| {
-        let facts = Facts { system, has_tool: &|_| tools, engine_answers: &|_| system.as_str() != "aarch64-linux", without_kvm: &|| kvm.map(str::to_owned) };
+        let facts = Facts {
+            system,
+            has_tool: &|_| tools,
+            engine_answers: &|_| system.as_str() != "aarch64-linux",
+            without_kvm: &|| kvm.map(str::to_owned),
+        };
         let mut said = String::new();
         for cell in grid.of_profile(grid.default_profile()) {
             let instead: Vec<String> = grid.instead(&cell, &facts).iter().map(ToString::to_string).collect();
@@ -376,7 +381,7 @@ fn what_cannot_run_says_why_and_what_can() {
     "#);
 }
 
-/// D.4.8: arguments beat the environment, which beats the default, on parsed arguments.
+/// And that beats the default; all of it on parsed arguments.
 #[test]
 fn arguments_beat_the_environment() {
     let plan = plan(TARGET);
