@@ -4,6 +4,8 @@
 //! started has a file in a directory, named by its leader's pid, with the leader's start time; the next run kills
 //! what is left of it.
 
+use std::collections::BTreeSet;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -85,15 +87,13 @@ fn has_member_since(group: u32, began: u64) -> bool {
     false
 }
 
-/// CPU milliseconds and bytes written, of all processes of a group that run now.
+/// CPU milliseconds and bytes written, of all processes of a group and what descends from them, that run now.
+///
+/// A descendant may be in a group of its own: Nix gives each of its builders a session.
 pub(crate) fn group_usage(group: u32) -> crate::Usage {
     let mut usage = crate::Usage::default();
-    let Ok(processes) = fs_err::read_dir("/proc") else { return usage };
     let ticks = rustix::param::clock_ticks_per_second().max(1);
-    for pid in processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
-        if stat_field(pid, 5).as_deref() != Some(group.to_string().as_str()) {
-            continue;
-        }
+    for pid in family(group) {
         // utime, stime, and those of children that were waited for.
         let spent = (14..=17).filter_map(|number| stat_field(pid, number)?.parse::<u64>().ok()).sum::<u64>();
         usage.cpu_ms += spent * 1000 / ticks;
@@ -103,4 +103,35 @@ pub(crate) fn group_usage(group: u32) -> crate::Usage {
         usage.written += written.unwrap_or(0);
     }
     usage
+}
+
+/// The processes of a group and what descends from them.
+fn family(group: u32) -> BTreeSet<u32> {
+    let Ok(processes) = fs_err::read_dir("/proc") else { return BTreeSet::new() };
+    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let field = |pid, number| stat_field(pid, number)?.parse::<u32>().ok();
+    let mut others: Vec<(u32, u32)> = Vec::new();
+    let mut family = BTreeSet::new();
+    for pid in pids {
+        match (field(pid, 4), field(pid, 5)) {
+            (_, Some(of)) if of == group => {
+                family.insert(pid);
+            }
+            (Some(parent), _) => others.push((pid, parent)),
+            _ => (),
+        }
+    }
+    loop {
+        let before = family.len();
+        family.extend(
+            others
+                .iter()
+                .filter(|(_, parent)| family.contains(parent))
+                .map(|(pid, _)| *pid)
+                .collect::<Vec<_>>(),
+        );
+        if family.len() == before {
+            return family;
+        }
+    }
 }

@@ -293,6 +293,22 @@ mod tests {
         assert!(gone(), "the child of the child still runs");
     }
 
+    /// A builder of Nix is in a session of its own.
+    #[test]
+    fn what_a_child_in_another_session_has_used_counts() {
+        let runner = SystemRunner::default();
+        let script = "setsid sh -c 'n=0; while [ $n -lt 300000 ]; do n=$((n + 1)); done; echo done; read line' <&0 & wait";
+        let mut process = runner.spawn(&sh(script).stdin_pipe()).unwrap();
+        let mut printed = Vec::new();
+        while !printed.ends_with(b"done\n") {
+            if let Poll::Output(_, bytes) = process.poll(PATIENCE) {
+                printed.extend(bytes);
+            }
+        }
+        assert!(process.usage().cpu_ms > 0);
+        process.kill();
+    }
+
     #[test]
     fn a_silent_program_has_a_heartbeat() {
         let runner = SystemRunner::default();
