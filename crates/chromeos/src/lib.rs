@@ -1,7 +1,7 @@
 //! `ChromeOS` images: what is in a shim or a recovery image, who signed it, and what its kernel can do.
 //!
 //! - [`harvest()`](fn@harvest) is the step: kernel partition, bzImage, command line, initramfs, modules, firmware.
-//! - [`examine`] says of any image who signed what, and what it is fit for.
+//! - [`examine()`](fn@examine) says of any image who signed what, and what it is fit for.
 //! - [`firmware`] is what the firmware of a Chromebook would do with a disk: which kernel it starts, and how.
 //!
 //! Images are only read, as an ordinary user, without loop devices and mounts; everything is found by stored offsets and

@@ -24,6 +24,8 @@ pub(crate) const ENTRIES: u32 = 128;
 const ARRAY: u64 = ENTRY as u64 * ENTRIES as u64;
 /// UTF-16 code units of a label.
 pub(crate) const LABEL_UNITS: usize = 36;
+/// Of the header: 1.0.
+const REVISION: u32 = 0x0001_0000;
 /// Bytes of a header that are used and checked.
 const HEADER: usize = 92;
 
@@ -162,7 +164,7 @@ impl Gpt {
         let mut header = [0; HEADER];
         let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
         put(0, b"EFI PART");
-        put(8, &[0, 0, 1, 0]);
+        put(8, &REVISION.to_le_bytes());
         put(12, &(HEADER as u32).to_le_bytes());
         put(24, &u64::to_le_bytes(mine));
         put(32, &u64::to_le_bytes(other));
@@ -210,10 +212,12 @@ pub fn read(disk: &mut (impl Read + Seek)) -> Result<Gpt, GptError> {
     }
     let primary = read_header(disk, Copy::Primary, sector_size, sectors)?;
     let backup = read_header(disk, Copy::Backup, sector_size, sectors)?;
-    if primary.other != backup.mine {
-        let reason =
-            format!("it says that the backup is in sector {}, not in {}", primary.other, backup.mine);
-        return Err(GptError::Damaged { copy: Copy::Primary, reason });
+    for (copy, header, other) in [(Copy::Primary, &primary, &backup), (Copy::Backup, &backup, &primary)] {
+        if header.other != other.mine {
+            let reason =
+                format!("it says that the other is in sector {}, not in {}", header.other, other.mine);
+            return Err(GptError::Damaged { copy, offset: header.mine * sector_size, reason });
+        }
     }
     if (primary.guid, primary.usable, &primary.entries) != (backup.guid, backup.usable, &backup.entries) {
         return Err(GptError::Disagree);
@@ -236,8 +240,8 @@ fn read_header(
     sector_size: u64,
     sectors: u64,
 ) -> Result<Header, GptError> {
-    let damaged = |reason: String| GptError::Damaged { copy, reason };
     let mine = if copy == Copy::Primary { 1 } else { sectors - 1 };
+    let damaged = |reason: String| GptError::Damaged { copy, offset: mine * sector_size, reason };
     let bytes = bytes_at(disk, mine * sector_size, 512).map_err(GptError::Read)?;
     let u32_at = |at| u32::from_le_bytes(array(&bytes, at));
     let u64_at = |at| u64::from_le_bytes(array(&bytes, at));
@@ -252,6 +256,13 @@ fn read_header(
     checked[16..20].fill(0);
     if crc32fast::hash(&checked) != u32_at(16) {
         return Err(damaged("the checksum of its header is wrong".to_owned()));
+    }
+    if (u32_at(8), u32_at(20)) != (REVISION, 0) {
+        return Err(damaged(format!(
+            "its revision is {:#x} with {:#x} behind its checksum: only {REVISION:#x} and 0 are understood",
+            u32_at(8),
+            u32_at(20)
+        )));
     }
     if u64_at(24) != mine {
         return Err(damaged(format!("it says that it is in sector {}, not in {mine}", u64_at(24))));
@@ -324,10 +335,12 @@ pub enum GptError {
     #[error("the first sector is not a protective MBR")]
     NoProtectiveMbr,
     /// One of the two copies is not sound.
-    #[error("the {copy} partition table is damaged: {reason}")]
+    #[error("the {copy} partition table at byte {offset} is damaged: {reason}")]
     Damaged {
         /// Which.
         copy: Copy,
+        /// Of its header, in bytes from the start of the disk.
+        offset: u64,
         /// How.
         reason: String,
     },
