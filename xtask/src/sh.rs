@@ -154,7 +154,9 @@ impl Sh {
         command.envs(self.env.iter().map(|(key, value)| (key, value)));
         if let Some(file) = &self.stdin {
             // A file that is not there is as good as an empty one: whoever reads it complains.
-            command.stdin(fs_err::File::open(file).map_or_else(|_| Stdio::null(), |file| file.into_parts().0.into()));
+            command.stdin(
+                fs_err::File::open(file).map_or_else(|_| Stdio::null(), |file| file.into_parts().0.into()),
+            );
         }
         command
     }

@@ -99,7 +99,9 @@ pub fn build(
                 if let Some(tier) = options.selection.tier {
                     let took = Millis::new(begun.elapsed().as_millis() as u64);
                     let tiers = loaded.plan.tiers();
-                    tier::time(tier, tiers, took).into_iter().for_each(|kind| say(None, kind));
+                    for kind in tier::time(tier, tiers, took) {
+                        say(None, kind);
+                    }
                     let failures = tier::failures(tier, tiers, took, &steps, &outcome);
                     outcome.failures.extend(failures);
                 }

@@ -36,12 +36,10 @@ fn over(env: &BTreeMap<String, String>, isolation: BTreeMap<String, String>) -> 
 /// Where the step whose store is meant has put it; nothing if it is a tree.
 fn place<'a>(nix: &CommandNix, loaded: &'a Loaded) -> Result<Option<&'a Utf8Path>, Failure> {
     let step = nix.isolated.output().and_then(|of| loaded.plan.step(of.step.as_str()));
-    match step.map(|step| &step.action) {
-        Some(Action::Closure(closure)) => Ok(closure.into.as_deref()),
-        _ => {
-            let message = format!("`{}` is no step of kind `closure`", nix.isolated);
-            Err(Failure::new(Class::Plan, message)
-                .hint("`isolated` names the step that makes the store which the program sees"))
-        }
+    if let Some(Action::Closure(closure)) = step.map(|step| &step.action) {
+        return Ok(closure.into.as_deref());
     }
+    let message = format!("`{}` is no step of kind `closure`", nix.isolated);
+    Err(Failure::new(Class::Plan, message)
+        .hint("`isolated` names the step that makes the store which the program sees"))
 }
