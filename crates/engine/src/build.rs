@@ -99,7 +99,7 @@ pub fn build(
                 if let Some(tier) = options.selection.tier {
                     let took = Millis::new(begun.elapsed().as_millis() as u64);
                     let tiers = loaded.plan.tiers();
-                    for kind in tier::time(tier, tiers, took) {
+                    if let Some(kind) = tier::time(tier, tiers, took) {
                         say(None, kind);
                     }
                     let failures = tier::failures(tier, tiers, took, &steps, &outcome);

@@ -1,6 +1,6 @@
 //! Contracts of flakes, executed: what must hold of a flake, by evaluation alone.
 //!
-//! Everything that a contract expects is asked in one evaluation where that is possible ([`ask`]), of a small flake
+//! Everything that a contract expects is asked in one evaluation where that is possible ([`ask`](mod@ask)), of a small flake
 //! whose input is the flake ([`query`]), so that evaluation is pure and every system can be asked. What must throw is
 //! evaluated on its own: only then does Nix say what was thrown. Lookup paths are found by reading files as Nix does
 //! ([`lookup`]). Each expectation is a check of its own, all of them are looked at, and one that is not met says what

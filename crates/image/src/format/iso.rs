@@ -1,6 +1,6 @@
 //! ISO 9660 images: volume descriptors, and the boot catalogue of El Torito.
 //!
-//! The first 32 KiB belong to the system that starts the image, and hold the tables of a [hybrid](hybrid) one. Then
+//! The first 32 KiB belong to the system that starts the image, and hold the tables of a [hybrid] one. Then
 //! come descriptors of 2048 bytes each.
 //!
 //! Source: ECMA-119, 4th edition, section 9; "El Torito" Bootable CD-ROM Format Specification 1.0, section 2.
