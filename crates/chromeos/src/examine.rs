@@ -56,12 +56,26 @@ pub struct KernelReport {
     pub cmdline: Option<String>,
 }
 
-/// What a report is about.
-pub(crate) struct Subject<'a> {
-    pub(crate) about: &'a str,
-    pub(crate) disk: &'a Disk,
-    /// Whether its kernel is to start something, or it only gives files.
-    pub(crate) starts: bool,
+/// What an image is to the one who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Its kernel is to start a root of the user's.
+    Shim,
+    /// It only gives files.
+    Recovery,
+    /// Whatever it is.
+    Image,
+}
+
+impl Role {
+    /// What it is called in findings.
+    const fn about(self) -> &'static str {
+        match self {
+            Self::Shim => "the shim",
+            Self::Recovery => "the recovery image",
+            Self::Image => "the image",
+        }
+    }
 }
 
 /// What was taken apart already, so that it is not done twice.
@@ -86,13 +100,12 @@ pub fn examine(path: &Utf8Path) -> Result<Option<ChromeosReport>, HarvestError> 
     if disk.kernels().is_empty() {
         return Ok(None);
     }
-    Ok(Some(report(&Subject { about: "the image", disk: &disk, starts: true }, Known::default())))
+    Ok(Some(report(&disk, Role::Image, Known::default())))
 }
 
 /// What is known of a disk.
-pub(crate) fn report(subject: &Subject<'_>, known: Known<'_>) -> ChromeosReport {
-    let mut notes = Notes { about: subject.about, findings: Vec::new() };
-    let disk = subject.disk;
+pub(crate) fn report(disk: &Disk, role: Role, known: Known<'_>) -> ChromeosReport {
+    let mut notes = Notes { about: role.about(), findings: Vec::new() };
     table(disk, &mut notes);
     let main = disk.kernel(None).ok().cloned();
     let root_entry = main.as_ref().and_then(|entry| disk.root_of(entry)).cloned();
@@ -112,15 +125,15 @@ pub(crate) fn report(subject: &Subject<'_>, known: Known<'_>) -> ChromeosReport 
     let kernels: Vec<KernelReport> =
         disk.kernels().into_iter().map(|entry| trust::kernel(disk, entry, &mut notes)).collect();
     let recovers = main.as_ref().is_some_and(|main| boot::recovers(&kernels, main.number));
-    boot::role(subject, recovers, &mut notes);
+    boot::kind(role, recovers, &mut notes);
     if let (Some(main), Some(root)) = (&main, &root_entry) {
         trust::root(disk, main, root, &mut notes);
     }
-    if subject.starts && !recovers {
+    if role != Role::Recovery && !recovers {
         starts(disk, main.as_ref(), root, known, &mut notes);
     }
     ChromeosReport {
-        about: subject.about.to_owned(),
+        about: role.about().to_owned(),
         path: disk.path.clone(),
         release,
         kernels,
@@ -168,18 +181,9 @@ fn starts(
 fn table(disk: &Disk, notes: &mut Notes<'_>) {
     let answer = if disk.flaws.is_empty() { "both copies are sound" } else { "usable" };
     let judgement = if disk.flaws.is_empty() { Judgement::Good } else { Judgement::Doubtful };
-    let length = fs_err::metadata(&disk.path).map_or(u64::MAX, |metadata| metadata.len());
-    let beyond = disk.gpt.entries.iter().find(|entry| {
-        let (offset, size) = disk.place(entry);
-        offset.saturating_add(size) > length
-    });
-    if let Some(entry) = beyond {
-        let (offset, size) = disk.place(entry);
-        let evidence = format!(
-            "{} ends at byte {}, and the image at byte {length}",
-            called(entry),
-            offset.saturating_add(size)
-        );
+    if let Some((entry, end)) = disk.gpt.beyond() {
+        let length = disk.file.metadata().map_or(0, |metadata| metadata.len());
+        let evidence = format!("{} ends at byte {end}, and the image at byte {length}", called(entry));
         notes.say(Judgement::Bad, "partition table", "the image was cut short", evidence);
         return;
     }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::{
     anatomy::Anatomy,
     disk::Disk,
-    examine::{self, ChromeosReport, Known, Subject},
+    examine::{self, ChromeosReport, Known, Role},
     open::open,
     vboot::KernelPartition,
 };
@@ -76,10 +76,10 @@ pub fn harvest(cx: &Cx<'_>, step: &step::Harvest) -> Result<Vec<StepOutput>, Har
     }
     expected(step, drivers.layer.tree(), &early)?;
     let known = Known { anatomy: Some(&anatomy), initramfs: Some(&early), root: Some(&root.0) };
-    let mut reports = vec![examine::report(&Subject { about: "the shim", disk: &shim, starts: true }, known)];
+    let mut reports = vec![examine::report(&shim, Role::Shim, known)];
     if let Some(disk) = &recovery {
         let known = Known { root: recovery_root.as_ref(), ..Known::default() };
-        reports.push(examine::report(&Subject { about: "the recovery image", disk, starts: false }, known));
+        reports.push(examine::report(disk, Role::Recovery, known));
     }
     for finding in reports.iter().flat_map(|report| &report.findings).chain(&drivers.findings()) {
         (cx.emit)(EventKind::Finding(finding.clone()));

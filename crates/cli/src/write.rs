@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use bootway_image::{ImageKind, MovedBackup, PartitionReport, move_gpt_backup};
+use bootway_image::{ImageKind, MovedBackup, move_gpt_backup, read_gpt_lenient};
 use bootway_plan::{Bytes, Class, Failure, exit_code};
 use bootway_report::span;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -283,37 +283,38 @@ fn open_image(path: &Utf8Path) -> Result<(fs_err::File, u64), Failure> {
             format!("`{path}` is not an image: it is no file, or empty"),
         ));
     }
-    let mut magic = [0; 6];
+    let mut magic = [0; 16];
     let read = file.file().read_at(&mut magic, 0).map_err(io)?;
     if let Some((_, what, how)) = PACKED.iter().find(|(start, ..)| magic[..read].starts_with(start)) {
         let failure =
             Failure::new(Class::Environment, format!("`{path}` is {what}: nothing starts from that"));
         return Err(failure.hint(format!("unpack it first: `{how} {path}`")));
     }
-    check_whole(path, metadata.len())?;
+    check_whole(path, &file, metadata.len(), &magic[..read])?;
     Ok((file, metadata.len()))
 }
 
 /// A download that failed is no image, however well it can be written.
-fn check_whole(path: &Utf8Path, size: u64) -> Result<(), Failure> {
-    let Ok(report) = bootway_image::look(path) else { return Ok(()) };
-    let refused = match &report.image {
-        ImageKind::Disk { partitions, .. } => {
-            let ends = |it: &PartitionReport| it.offset.get().saturating_add(it.size.get());
-            let last = partitions.iter().max_by_key(|it| ends(it)).filter(|it| ends(it) > size);
-            last.map(|it| {
-                let (number, end) = (it.number, ends(it));
-                format!("`{path}` was cut short: it has {size} bytes, and its partition {number} ends at byte {end}")
-            })
+fn check_whole(path: &Utf8Path, file: &fs_err::File, size: u64, start: &[u8]) -> Result<(), Failure> {
+    let refuse = |text| Err(Failure::new(Class::Environment, text).hint("download or build it again"));
+    if start.starts_with(b"<") {
+        let start = start.escape_ascii();
+        return refuse(format!("`{path}` is no image: it begins with `{start}`, and is a page of the web"));
+    }
+    if let Ok(found) = read_gpt_lenient(&mut file.file())
+        && let Some((entry, end)) = found.gpt.beyond()
+    {
+        let number = entry.number;
+        return refuse(format!(
+            "`{path}` was cut short: it has {size} bytes, and its partition {number} ends at byte {end}"
+        ));
+    }
+    match bootway_image::look(path).map(|report| report.image) {
+        Ok(ImageKind::Iso(iso)) if !iso.flaws.is_empty() => {
+            refuse(format!("`{path}` is damaged: {}", iso.flaws[0]))
         }
-        ImageKind::Iso(iso) => iso.flaws.first().map(|flaw| format!("`{path}` is damaged: {flaw}")),
-        ImageKind::Unknown { starts_with } if starts_with.starts_with('<') => {
-            Some(format!("`{path}` is no image: it begins with `{starts_with}`, and is a page of the web"))
-        }
-        _ => None,
-    };
-    let failure = |text| Failure::new(Class::Environment, text).hint("download or build it again");
-    refused.map_or(Ok(()), |text| Err(failure(text)))
+        _ => Ok(()),
+    }
 }
 
 fn same_file(one: &Utf8Path, other: &Utf8Path) -> bool {

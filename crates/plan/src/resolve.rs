@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Action, Name, Phase, Plan, Problems, Source, Spec, Step, StepId,
-    nearest::unknown,
-    node::Span,
-    problem::Collector,
-    spec::StepSpec,
-    step::{Boot, Disk, Expect, FsKind, Inspect, Machines, Partition, ShareOf, Size, Table, Vm},
+    Action, Name, Phase, Plan, Problems, Source, Spec, Step, StepId, nearest::unknown, node::Span,
+    problem::Collector, spec::StepSpec, step::Machines,
 };
+
+mod rules;
 
 /// Checks `spec` and puts its steps in order.
 ///
@@ -35,7 +33,7 @@ pub fn resolve(spec: &Spec) -> Result<Plan, Problems> {
     check_machines(spec, &all, &mut problems);
     let mut steps = Vec::new();
     for (index, (phase, step)) in all.iter().enumerate() {
-        check_parameters(step, &mut problems);
+        rules::check_parameters(step, &mut problems);
         let needs = needs(index, *phase, step, &all, &mut problems);
         steps.push(lower(spec, *phase, step, &needs, &mut problems));
     }
@@ -124,151 +122,6 @@ fn chain<'a>(machines: &'a Machines, name: &'a Name) -> Result<Vec<&'a Name>, St
         chain.push(base);
     }
     Ok(chain)
-}
-
-/// What serde cannot see: rules between the parameters of one step.
-fn check_parameters(step: &StepSpec, problems: &mut Collector<'_>) {
-    match &step.action {
-        Action::Disk(disk) => check_disk(step, disk, problems),
-        Action::Vm(vm) => check_vm(step, vm, problems),
-        Action::Command(command) => add(step, command.problems(), problems),
-        Action::Inspect(inspect) => check_inspect(step, inspect, problems),
-        Action::NixCheck(check) => add(step, check.problems(), problems),
-        Action::Oci(oci) => add(step, oci.impossible().map(|it| (None, it)).into_iter().collect(), problems),
-        Action::Squashfs(squashfs) => {
-            if let Some(reason) = squashfs.impossible() {
-                problems.add(&step.action_span, reason);
-            }
-        }
-        _ => (),
-    }
-}
-
-fn check_disk(step: &StepSpec, disk: &Disk, problems: &mut Collector<'_>) {
-    if disk.partitions.is_empty() {
-        problems.add(&step.action_span, "this disk has no partitions: add a `partition`");
-    }
-    for partition in &disk.partitions {
-        let label = &partition.label;
-        let units = label.encode_utf16().count();
-        if units > 36 {
-            let mut message =
-                format!("label `{label}` has {units} UTF-16 units, and GPT has room for 36: shorten it");
-            if let Some((prefix, _)) = label.split_once(':') {
-                let left = 36_usize.saturating_sub(prefix.encode_utf16().count() + 1);
-                message += &format!("; behind `{prefix}:` there is room for {left}");
-            }
-            problems.add(&step.place_of(label), message);
-        }
-        check_fs(step, partition, problems);
-        let of_disk = matches!(partition.size, Size::Share(share) if share.of == ShareOf::Disk);
-        if (of_disk || partition.grow) && disk.size.is_none() {
-            let message = format!(
-                "partition `{label}` takes a part of the disk, which has no `size`: give the disk one"
-            );
-            problems.add(&step.place_of(label), message);
-        }
-    }
-    if disk.table == Table::None && disk.partitions.len() > 1 {
-        let count = disk.partitions.len();
-        let message = format!("without a table there is one partition, not {count}: leave `table` out");
-        problems.add(&step.action_span, message);
-    }
-    if ![512, 4096].contains(&disk.sector_size.get()) {
-        let message = format!("sectors of {} do not exist: use `512B` or `4KiB`", disk.sector_size);
-        problems.add(&step.action_span, message);
-    }
-}
-
-/// What is said about a file system must be about one that is made.
-fn check_fs(step: &StepSpec, partition: &Partition, problems: &mut Collector<'_>) {
-    let label = &partition.label;
-    if let Some(fs_label) = &partition.fs_label {
-        let (bytes, most) = (fs_label.len(), if partition.fs == Some(FsKind::Fat32) { 11 } else { 16 });
-        let span = step.place_of(fs_label);
-        match partition.fs {
-            None => {
-                problems.add(&span, format!("partition `{label}` has an `fs-label` and no `fs`: add one"));
-            }
-            Some(fs) if bytes > most => problems.add(
-                &span,
-                format!(
-                    "`fs-label` `{fs_label}` has {bytes} bytes, {} has room for {most}: shorten it",
-                    fs.as_str()
-                ),
-            ),
-            Some(_) => (),
-        }
-    }
-    if partition.journal == Some(true) && partition.fs != Some(FsKind::Ext4) {
-        let message =
-            format!("partition `{label}` asks for a journal, which only ext4 has: write `fs = \"ext4\"`");
-        problems.add(&step.place_of(label), message);
-    }
-    if partition.min_content.is_some() && partition.content.is_none() {
-        let message = format!("partition `{label}` has a `min-content` and no `content`: add one");
-        problems.add(&step.place_of(label), message);
-    }
-}
-
-fn check_vm(step: &StepSpec, vm: &Vm, problems: &mut Collector<'_>) {
-    if vm.checks.is_empty() {
-        problems.add(&step.action_span, "without a `check` nothing is proved: write down what must be seen");
-    }
-    for check in &vm.checks {
-        if let Err(reason) = check.kind() {
-            problems.add(&step.place_of(&check.name), reason);
-        }
-        if check.screen.is_some() && vm.boot != Boot::Chromeos {
-            let message = format!(
-                "check `{}` looks at the screen, which only a machine with `boot = \"chromeos\"` has: use `console`",
-                check.name
-            );
-            problems.add(&step.place_of(&check.name), message);
-        }
-    }
-    match vm.boot {
-        Boot::Disk if vm.image.is_none() => {
-            problems.add(&step.action_span, "a machine that boots from disk needs an `image`");
-        }
-        Boot::Kernel if vm.kernel.is_none() => {
-            problems.add(&step.action_span, "a machine with `boot = \"kernel\"` needs a `kernel`");
-        }
-        Boot::Chromeos if vm.image.is_none() => {
-            problems.add(&step.action_span, "a machine with `boot = \"chromeos\"` needs an `image`");
-        }
-        Boot::Disk | Boot::Kernel | Boot::Chromeos => (),
-    }
-    if let (Boot::Chromeos, Some(source)) = (vm.boot, vm.kernel.as_ref().or(vm.initrd.as_ref())) {
-        let message =
-            "with `boot = \"chromeos\"` the kernel is the one on the disk: leave out `kernel` and `initrd`";
-        problems.add(&step.place_of_source(source), message);
-    }
-    if vm.attach.is_some() && vm.image.is_none() {
-        problems.add(&step.action_span, "`attach` is about the disk: add its `image`");
-    }
-}
-
-fn check_inspect(step: &StepSpec, inspect: &Inspect, problems: &mut Collector<'_>) {
-    if inspect.expect.is_empty() {
-        problems
-            .add(&step.action_span, "without an `expect` nothing is proved: write down what must be true");
-    }
-    for expect in &inspect.expect {
-        if *expect == Expect::default() {
-            problems.add(&step.action_span, "an expectation that says nothing proves nothing: fill it in");
-        }
-        if let (Some(contains), None) = (&expect.contains, &expect.path) {
-            problems.add(&step.place_of(contains), "`contains` is about the file at `path`: add the `path`");
-        }
-    }
-}
-
-/// Adds what the parameters of a step say of themselves.
-fn add(step: &StepSpec, found: Vec<(Option<String>, String)>, problems: &mut Collector<'_>) {
-    for (text, message) in found {
-        problems.add(&text.map_or_else(|| step.action_span.clone(), |it| step.place_of(&it)), message);
-    }
 }
 
 fn needs(

@@ -57,13 +57,7 @@ pub(super) fn findings(anatomy: &Anatomy, notes: &mut Notes<'_>) {
             (Verdict::Unknown, _) => Judgement::Unknown,
             _ => Judgement::Fact,
         };
-        let has = if ability.name.starts_with("refuses ") { "" } else { "has " };
-        notes.say(
-            judgement,
-            format!("kernel {has}{}", ability.name),
-            word(ability.verdict),
-            ability.evidence,
-        );
+        notes.say(judgement, format!("kernel has {}", ability.name), word(ability.verdict), ability.evidence);
     }
 }
 

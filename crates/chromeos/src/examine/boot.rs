@@ -4,7 +4,7 @@ use bootway_exec::Cancel;
 use bootway_image::Tree;
 use bootway_plan::Judgement;
 
-use super::{KernelReport, Notes, Subject};
+use super::{KernelReport, Notes, Role};
 use crate::{anatomy::Anatomy, disk::Disk, firmware};
 
 /// With this in its initramfs, a shim checks the root against its signed digest before it starts it.
@@ -65,21 +65,21 @@ pub(super) fn recovers(kernels: &[KernelReport], main: u32) -> bool {
 }
 
 /// A recovery image where a shim is wanted, or the other way round, is most likely a mistake.
-pub(super) fn role(subject: &Subject<'_>, recovers: bool, notes: &mut Notes<'_>) {
-    match (subject.starts, recovers) {
-        (true, true) => notes.say(
-            if subject.about == "the shim" { Judgement::Bad } else { Judgement::Fact },
+pub(super) fn kind(role: Role, recovers: bool, notes: &mut Notes<'_>) {
+    match (role, recovers) {
+        (Role::Shim | Role::Image, true) => notes.say(
+            if role == Role::Shim { Judgement::Bad } else { Judgement::Fact },
             "kind of image",
             "a recovery image, no shim",
             "its kernel vouches for the one that it installs (kern_b_hash): it starts no root of yours, and is good for firmware and module options",
         ),
-        (false, false) => notes.say(
+        (Role::Recovery, false) => notes.say(
             Judgement::Doubtful,
             "kind of image",
             "no recovery image",
             "its kernel vouches for no other one (kern_b_hash)",
         ),
-        (true, false) | (false, true) => {}
+        (Role::Shim | Role::Image, false) | (Role::Recovery, true) => {}
     }
 }
 

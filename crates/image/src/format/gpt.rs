@@ -7,13 +7,13 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use thiserror::Error;
-
 use super::{guid::Guid, mbr};
 
 mod attributes;
+mod error;
 mod lenient;
 
+pub use error::GptError;
 pub use lenient::{CopyState, Found, GptProblem, read_lenient};
 
 /// Bytes of one entry; larger is legal and nobody does it.
@@ -131,6 +131,15 @@ pub(crate) const fn tail_len(sector_size: u64) -> u64 {
 }
 
 impl Gpt {
+    /// The partition that ends farthest behind the end of the disk, and the byte where it ends; `None` if all are on it.
+    ///
+    /// An image that was cut short has one.
+    pub fn beyond(&self) -> Option<(&Entry, u64)> {
+        let farthest = self.entries.iter().max_by_key(|entry| entry.last)?;
+        let end = farthest.last.saturating_add(1).saturating_mul(self.sector_size);
+        (farthest.last >= self.sectors).then_some((farthest, end))
+    }
+
     /// The bytes at the start of the disk and those at its end: MBR, header and entries; entries and header.
     ///
     /// # Panics
@@ -188,6 +197,7 @@ struct Header {
     other: u64,
     usable: (u64, u64),
     guid: Guid,
+    entries_at: u64,
     entries: Vec<Entry>,
 }
 
@@ -219,8 +229,14 @@ pub fn read(disk: &mut (impl Read + Seek)) -> Result<Gpt, GptError> {
             return Err(GptError::Damaged { copy, offset: header.mine * sector_size, reason });
         }
     }
-    if (primary.guid, primary.usable, &primary.entries) != (backup.guid, backup.usable, &backup.entries) {
-        return Err(GptError::Disagree);
+    let same = [
+        ("the usable sectors", primary.usable == backup.usable, (primary.mine, backup.mine), 40),
+        ("the GUID of the disk", primary.guid == backup.guid, (primary.mine, backup.mine), 56),
+        ("the entries", primary.entries == backup.entries, (primary.entries_at, backup.entries_at), 0),
+    ];
+    if let Some((what, _, sectors, at)) = same.into_iter().find(|(_, same, ..)| !same) {
+        let (primary, backup) = (sectors.0 * sector_size + at, sectors.1 * sector_size + at);
+        return Err(GptError::Disagree { what, primary, backup });
     }
     let gpt = Gpt { guid: primary.guid, sector_size, sectors, entries: primary.entries };
     check_places(&gpt, primary.usable)?;
@@ -289,7 +305,8 @@ fn read_header(
     let (entries, _) = entries.as_chunks();
     let entries = (1..).zip(entries).filter_map(|(number, entry)| Entry::decode(number, entry)).collect();
     let usable = (u64_at(40), u64_at(48));
-    Ok(Header { mine, other: u64_at(32), usable, guid: Guid::from_disk(array(&bytes, 56)), entries })
+    let guid = Guid::from_disk(array(&bytes, 56));
+    Ok(Header { mine, other: u64_at(32), usable, guid, entries_at: at, entries })
 }
 
 fn check_places(gpt: &Gpt, usable: (u64, u64)) -> Result<(), GptError> {
@@ -312,67 +329,6 @@ fn check_places(gpt: &Gpt, usable: (u64, u64)) -> Result<(), GptError> {
         Some(pair) => Err(GptError::Overlap { one: pair[0].label.clone(), other: pair[1].label.clone() }),
         None => Ok(()),
     }
-}
-
-/// Bytes that are no sound partition table.
-#[derive(Debug, Error)]
-pub enum GptError {
-    /// They could not be read.
-    #[error("cannot read the disk")]
-    Read(#[source] io::Error),
-    /// There is none.
-    #[error("there is no GUID partition table: neither at byte 512 nor at byte 4096 stands `EFI PART`")]
-    Absent,
-    /// The disk's size is impossible.
-    #[error("a disk of {len} bytes cannot have a GUID partition table with sectors of {sector_size} bytes")]
-    Length {
-        /// Bytes of the disk.
-        len: u64,
-        /// Bytes of a sector.
-        sector_size: u64,
-    },
-    /// Nothing protects it from programs that know no GPT.
-    #[error("the first sector is not a protective MBR")]
-    NoProtectiveMbr,
-    /// One of the two copies is not sound.
-    #[error("the {copy} partition table at byte {offset} is damaged: {reason}")]
-    Damaged {
-        /// Which.
-        copy: Copy,
-        /// Of its header, in bytes from the start of the disk.
-        offset: u64,
-        /// How.
-        reason: String,
-    },
-    /// Neither copy can be used.
-    #[error("neither copy of the partition table can be used: the primary: {primary}; the backup: {backup}")]
-    Unsound {
-        /// What is wrong with the copy at the start of the disk.
-        primary: CopyState,
-        /// What is wrong with the copy at its end.
-        backup: CopyState,
-    },
-    /// Both copies are sound, and not the same.
-    #[error("the primary and the backup partition table disagree")]
-    Disagree,
-    /// A partition is not on the disk.
-    #[error("partition `{label}`, sectors {first} to {last}, is outside the usable part of the disk")]
-    Outside {
-        /// Its name.
-        label: String,
-        /// Its first sector.
-        first: u64,
-        /// Its last sector.
-        last: u64,
-    },
-    /// Two partitions share sectors.
-    #[error("partitions `{one}` and `{other}` overlap")]
-    Overlap {
-        /// The first.
-        one: String,
-        /// The second.
-        other: String,
-    },
 }
 
 #[cfg(test)]

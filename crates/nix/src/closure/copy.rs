@@ -6,13 +6,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    ffi::{CStr, CString, OsStr},
+    ffi::{CString, OsStr},
     io,
     mem::MaybeUninit,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::ffi::OsStrExt,
-    },
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
     sync::{
         Arc, Condvar, Mutex,
@@ -22,15 +19,17 @@ use std::{
 
 use bootway_exec::Cancel;
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RawDirEntry, Timespec, Timestamps},
+    fs::{FileType, Mode, OFlags, RawDir, Timespec, Timestamps},
     io::Errno,
 };
 
+use self::entry::{Place, kind_of};
 use super::{
-    file::{copy, reflink},
-    nar::{directory_size, entry_size, file_size, link_size, magic_size},
+    nar::{directory_size, entry_size, magic_size},
     place::{put, umask},
 };
+
+mod entry;
 
 /// A path that is wanted, and where.
 #[derive(Clone, Debug)]
@@ -43,9 +42,6 @@ pub(super) struct Job {
     pub(super) beside: PathBuf,
 }
 
-/// Modes that a store gives its files: nobody writes.
-const FILE: u32 = 0o444;
-const PROGRAM: u32 = 0o555;
 /// Bytes for the names of a directory that are read at once.
 const NAMES: usize = 16 << 10;
 /// While there is still something to be put into it.
@@ -321,128 +317,6 @@ impl Shared<'_> {
             };
         }
         Ok(())
-    }
-
-    /// Brings one file or link over.
-    fn entry(
-        &self,
-        place: &Place<'_>,
-        name: &CStr,
-        new: &CStr,
-        kind: FileType,
-        buffer: &mut [u8],
-    ) -> io::Result<()> {
-        if self.copier.cancel.is_cancelled() {
-            return Err(io::Error::new(io::ErrorKind::Interrupted, "cancelled"));
-        }
-        match kind {
-            FileType::Symlink => {
-                let target = rustix::fs::readlinkat(place.from, name, Vec::new())?;
-                place.top.size.fetch_add(link_size(target.to_bytes().len()), Ordering::Relaxed);
-                rustix::fs::symlinkat(target, place.to, new)?;
-                rustix::fs::utimensat(place.to, new, &TIME, AtFlags::SYMLINK_NOFOLLOW)?;
-                Ok(())
-            }
-            FileType::RegularFile if self.copier.how == How::HardLink => {
-                match rustix::fs::linkat(place.from, name, place.to, new, AtFlags::empty()) {
-                    Ok(()) => {
-                        place.count(&rustix::fs::statat(place.to, new, AtFlags::SYMLINK_NOFOLLOW)?);
-                        self.linked.fetch_add(1, Ordering::Relaxed);
-                        Ok(())
-                    }
-                    // It has as many names as a file can have.
-                    Err(Errno::MLINK) => self.file(place, name, new, How::Auto, buffer),
-                    Err(error) => Err(error.into()),
-                }
-            }
-            FileType::RegularFile => self.file(place, name, new, self.copier.how, buffer),
-            _ => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "it is neither a file, nor a link, nor a directory, and a store has nothing else",
-            )),
-        }
-    }
-
-    fn file(
-        &self,
-        place: &Place<'_>,
-        name: &CStr,
-        new: &CStr,
-        how: How,
-        buffer: &mut [u8],
-    ) -> io::Result<()> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let from = rustix::fs::openat(place.from, name, flags, Mode::empty())?;
-        let stat = rustix::fs::fstat(&from)?;
-        place.count(&stat);
-        // Held while the file gets its first name: whoever comes with another name finds it.
-        let mut names = (stat.st_nlink > 1).then(|| place.top.names.lock().expect("no copier panics"));
-        let id = (stat.st_dev, stat.st_ino);
-        if let Some(first) = names.as_ref().and_then(|names| names.get(&id)) {
-            rustix::fs::linkat(CWD, first, place.to, new, AtFlags::empty())?;
-            return Ok(());
-        }
-        let mode = if stat.st_mode & 0o100 == 0 { FILE } else { PROGRAM };
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let to = rustix::fs::openat(place.to, new, flags, Mode::from_raw_mode(mode))?;
-        if let (Some(names), Some(dir)) = (&mut names, place.inside) {
-            names.insert(id, dir.join(OsStr::from_bytes(new.to_bytes())));
-        }
-        drop(names);
-        let size = u64::try_from(stat.st_size).unwrap_or(0);
-        let sparse = u64::try_from(stat.st_blocks).unwrap_or(0) * 512 < size;
-        let share = how != How::Copy && !self.no_reflinks.load(Ordering::Relaxed);
-        let shared = match share.then(|| reflink(from.as_fd(), to.as_fd())) {
-            Some(Ok(())) => true,
-            Some(Err(error)) if how == How::Reflink => return Err(error.into()),
-            tried => {
-                if let Some(Err(Errno::OPNOTSUPP | Errno::XDEV | Errno::NOTTY | Errno::NOSYS)) = tried {
-                    self.no_reflinks.store(true, Ordering::Relaxed);
-                }
-                copy(from.as_fd(), to.as_fd(), (size, sparse), buffer, self.copier.cancel)?;
-                false
-            }
-        };
-        if mode & self.umask != 0 {
-            rustix::fs::fchmod(&to, Mode::from_raw_mode(mode))?;
-        }
-        rustix::fs::futimens(&to, &TIME)?;
-        if shared {
-            self.linked.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.files.fetch_add(1, Ordering::Relaxed);
-            self.bytes.fetch_add(size, Ordering::Relaxed);
-        }
-        (self.copier.arrived)(size);
-        Ok(())
-    }
-}
-
-/// Where an entry is read and made.
-struct Place<'a> {
-    from: &'a OwnedFd,
-    to: &'a OwnedFd,
-    top: &'a Top,
-    /// What `to` is open on.
-    inside: Option<&'a Path>,
-}
-
-impl Place<'_> {
-    /// Adds a file to the size of its path.
-    fn count(&self, stat: &rustix::fs::Stat) {
-        let size = u64::try_from(stat.st_size).unwrap_or(0);
-        self.top.size.fetch_add(file_size(size, stat.st_mode & 0o100 != 0), Ordering::Relaxed);
-    }
-}
-
-/// What an entry is; not every file system says so in its directories.
-fn kind_of(dir: &OwnedFd, entry: &RawDirEntry<'_>) -> io::Result<FileType> {
-    match entry.file_type() {
-        FileType::Unknown => {
-            let stat = rustix::fs::statat(dir, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
-            Ok(FileType::from_raw_mode(stat.st_mode))
-        }
-        known => Ok(known),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     nearest::{nearest, unknown},
     node::{self, Node},
     problem::{Collector, Problems},
-    vars::{Later, Vars, bind, substitute},
+    vars::{Bound, Later, Vars, bind, substitute},
 };
 
 impl Spec {
@@ -30,31 +30,20 @@ impl Spec {
             bound.add_epoch(u64::try_from(*epoch).unwrap_or_default());
         }
         let mut phases = root.take("phase").map(|(_, node)| node);
-        let steps = phases.as_ref().map_or_else(Vec::new, step_names);
         let mut targets = root.take("target");
         substitute(&mut root, &bound, Later::Nothing, &mut problems);
         if let Some((_, node)) = &mut targets {
-            each_template(node, false, &mut |node, is_template| {
-                let later = if is_template { Later::Target } else { Later::Nothing };
-                substitute(node, &bound, later, &mut problems);
-            });
+            substitute_targets(node, &bound, &mut problems);
         }
         let target_table = targets.as_ref().map(|(_, node)| node.clone());
         root.put(targets);
         if let Some(phases) = &mut phases {
-            each_action(phases, &mut |kind, node| {
-                let later = if kind == "command" { Later::Command(&steps) } else { Later::Nothing };
-                substitute(node, &bound, later, &mut problems);
-            });
+            substitute_actions(phases, &bound, &mut problems);
         }
         let mut errors = Vec::new();
         let head: Option<Head> = Node { span: whole.clone(), value: root.value.clone() }.read(&mut errors);
         problems.add_errors(errors, &whole);
-        if let Some((_, format)) = root.entries().iter().find(|(key, _)| key.text == "format")
-            && head.as_ref().is_some_and(|head| head.format != FORMAT)
-        {
-            problems.add(&format.span, format!("this format is not known: write `format = {FORMAT}`"));
-        }
+        check_format(&root, head.as_ref(), &mut problems);
         if let Some(phases) = &mut phases {
             each_action(phases, &mut |kind, node| {
                 if Action::KINDS.contains(&kind) {
@@ -86,6 +75,32 @@ impl Spec {
             target_table,
         })
     }
+}
+
+/// A plan of another format is none of ours.
+fn check_format(root: &Node, head: Option<&Head>, problems: &mut Collector<'_>) {
+    if let Some((_, format)) = root.entries().iter().find(|(key, _)| key.text == "format")
+        && head.is_some_and(|head| head.format != FORMAT)
+    {
+        problems.add(&format.span, format!("this format is not known: write `format = {FORMAT}`"));
+    }
+}
+
+/// Fills variables into the `[target]` table; a template keeps what only a target knows.
+fn substitute_targets(targets: &mut Node, bound: &Bound, problems: &mut Collector<'_>) {
+    each_template(targets, false, &mut |node, is_template| {
+        let later = if is_template { Later::Target } else { Later::Nothing };
+        substitute(node, bound, later, problems);
+    });
+}
+
+/// Fills variables into the parameters of steps; a command keeps its references to steps.
+fn substitute_actions(phases: &mut Node, bound: &Bound, problems: &mut Collector<'_>) {
+    let steps = step_names(phases);
+    each_action(phases, &mut |kind, node| {
+        let later = if kind == "command" { Later::Command(&steps) } else { Later::Nothing };
+        substitute(node, bound, later, problems);
+    });
 }
 
 /// Keys of a target, or of a variant, whose texts are templates.

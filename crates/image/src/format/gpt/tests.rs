@@ -140,19 +140,19 @@ fn every_field_of_either_copy_is_held_against_the_other() {
     0 reserved: the primary partition table at byte 512 is damaged: its revision is 0x10000 with 0xffffffff behind its checksum: only 0x10000 and 0 are understood
     0 my sector: the primary partition table at byte 512 is damaged: it says that it is in sector 18446744073709551615, not in 1
     0 other sector: the primary partition table at byte 512 is damaged: it says that the other is in sector 18446744073709551615, not in 16383
-    0 first usable: the primary and the backup partition table disagree
-    0 last usable: the primary and the backup partition table disagree
-    0 disk GUID: the primary and the backup partition table disagree
+    0 first usable: the primary and the backup partition table disagree in the usable sectors, at bytes 552 and 8388136
+    0 last usable: the primary and the backup partition table disagree in the usable sectors, at bytes 552 and 8388136
+    0 disk GUID: the primary and the backup partition table disagree in the GUID of the disk, at bytes 568 and 8388152
     0 entries' sector: the primary partition table at byte 512 is damaged: it points at entries in sector 18446744073709551615, which are not its own
     0 number of entries: the primary partition table at byte 512 is damaged: it has 4294967295 entries of 128 bytes; only 128 of 128 are understood
     0 size of an entry: the primary partition table at byte 512 is damaged: it has 128 entries of 4294967295 bytes; only 128 of 128 are understood
     0 entries' checksum: the primary partition table at byte 512 is damaged: the checksum of its entries is wrong
-    0 type: the primary and the backup partition table disagree
-    0 GUID: the primary and the backup partition table disagree
-    0 first: the primary and the backup partition table disagree
-    0 last: the primary and the backup partition table disagree
-    0 attributes: the primary and the backup partition table disagree
-    0 name: the primary and the backup partition table disagree
+    0 type: the primary and the backup partition table disagree in the entries, at bytes 1024 and 8371712
+    0 GUID: the primary and the backup partition table disagree in the entries, at bytes 1024 and 8371712
+    0 first: the primary and the backup partition table disagree in the entries, at bytes 1024 and 8371712
+    0 last: the primary and the backup partition table disagree in the entries, at bytes 1024 and 8371712
+    0 attributes: the primary and the backup partition table disagree in the entries, at bytes 1024 and 8371712
+    0 name: the primary and the backup partition table disagree in the entries, at bytes 1024 and 8371712
     1 signature: the backup partition table at byte 8388096 is damaged: it has no `EFI PART` at its start
     1 revision: the backup partition table at byte 8388096 is damaged: its revision is 0xffffffff with 0x0 behind its checksum: only 0x10000 and 0 are understood
     1 header size: the backup partition table at byte 8388096 is damaged: its header is said to be 4294967295 bytes, not 92 to 512
@@ -160,19 +160,19 @@ fn every_field_of_either_copy_is_held_against_the_other() {
     1 reserved: the backup partition table at byte 8388096 is damaged: its revision is 0x10000 with 0xffffffff behind its checksum: only 0x10000 and 0 are understood
     1 my sector: the backup partition table at byte 8388096 is damaged: it says that it is in sector 18446744073709551615, not in 16383
     1 other sector: the backup partition table at byte 8388096 is damaged: it says that the other is in sector 18446744073709551615, not in 1
-    1 first usable: the primary and the backup partition table disagree
-    1 last usable: the primary and the backup partition table disagree
-    1 disk GUID: the primary and the backup partition table disagree
+    1 first usable: the primary and the backup partition table disagree in the usable sectors, at bytes 552 and 8388136
+    1 last usable: the primary and the backup partition table disagree in the usable sectors, at bytes 552 and 8388136
+    1 disk GUID: the primary and the backup partition table disagree in the GUID of the disk, at bytes 568 and 8388152
     1 entries' sector: the backup partition table at byte 8388096 is damaged: it points at entries in sector 18446744073709551615, which are not its own
     1 number of entries: the backup partition table at byte 8388096 is damaged: it has 4294967295 entries of 128 bytes; only 128 of 128 are understood
     1 size of an entry: the backup partition table at byte 8388096 is damaged: it has 128 entries of 4294967295 bytes; only 128 of 128 are understood
     1 entries' checksum: the backup partition table at byte 8388096 is damaged: the checksum of its entries is wrong
-    1 type: the primary and the backup partition table disagree
-    1 GUID: the primary and the backup partition table disagree
-    1 first: the primary and the backup partition table disagree
-    1 last: the primary and the backup partition table disagree
-    1 attributes: the primary and the backup partition table disagree
-    1 name: the primary and the backup partition table disagree
+    1 type: the primary and the backup partition table disagree in the entries, at bytes 1024 and 8371712
+    1 GUID: the primary and the backup partition table disagree in the entries, at bytes 1024 and 8371712
+    1 first: the primary and the backup partition table disagree in the entries, at bytes 1024 and 8371712
+    1 last: the primary and the backup partition table disagree in the entries, at bytes 1024 and 8371712
+    1 attributes: the primary and the backup partition table disagree in the entries, at bytes 1024 and 8371712
+    1 name: the primary and the backup partition table disagree in the entries, at bytes 1024 and 8371712
     ");
 }
 

@@ -150,6 +150,16 @@ struct Node {
     at: u64,
 }
 
+/// The error for a field `at` so many bytes into `node`.
+fn wrong_in(
+    pass: &Pass<'_>,
+    inode: &Inode,
+    node: &Node,
+) -> impl Fn(u64, &'static str, u64, String) -> ExtError + use<> {
+    let (structure, start) = (Structure::Extents(inode.number), pass.window.absolute(node.at));
+    move |at, field, value, wanted| ExtError::Field { structure, offset: start + at, field, value, wanted }
+}
+
 fn extents(
     pass: &mut Pass<'_>,
     inode: &Inode,
@@ -159,14 +169,7 @@ fn extents(
 ) -> Result<(), ExtError> {
     let structure = Structure::Extents(inode.number);
     let (count, depth) = header(pass, inode, raw, node)?;
-    let absolute = pass.window.absolute(node.at);
-    let wrong = |at: u64, field, value: u64, wanted: String| ExtError::Field {
-        structure,
-        offset: absolute + at,
-        field,
-        value,
-        wanted,
-    };
+    let wrong = wrong_in(pass, inode, node);
     let (entries, _) = raw[HEADER..].as_chunks::<12>();
     for (n, entry) in (0_u64..).zip(&entries[..count.into()]) {
         let at = HEADER as u64 + 12 * n;
@@ -197,14 +200,7 @@ fn extents(
 /// How many entries a node has, and how many levels are below it.
 fn header(pass: &Pass<'_>, inode: &Inode, raw: &[u8], node: &Node) -> Result<(u16, u16), ExtError> {
     let structure = Structure::Extents(inode.number);
-    let absolute = pass.window.absolute(node.at);
-    let wrong = |at: u64, field, value: u64, wanted: String| ExtError::Field {
-        structure,
-        offset: absolute + at,
-        field,
-        value,
-        wanted,
-    };
+    let wrong = wrong_in(pass, inode, node);
     let (magic, count, max, depth) = (le16(raw, 0), le16(raw, 2), le16(raw, 4), le16(raw, 6));
     if magic != 0xf30a {
         return Err(wrong(0, "eh_magic", magic.into(), format!("{}", 0xf30a)));
@@ -226,8 +222,8 @@ fn header(pass: &Pass<'_>, inode: &Inode, raw: &[u8], node: &Node) -> Result<(u1
         let stored = raw.get(covered..covered + 4).map(|raw| le32(raw, 0));
         let computed = csum::crc32c_raw(inode.seed, &raw[..covered]);
         if stored != Some(computed) {
-            let stored = stored.unwrap_or_default();
-            return Err(ExtError::Checksum { structure, offset: absolute, stored, computed });
+            let (stored, offset) = (stored.unwrap_or_default(), pass.window.absolute(node.at));
+            return Err(ExtError::Checksum { structure, offset, stored, computed });
         }
     }
     Ok((count, depth))

@@ -32,7 +32,7 @@ pub(crate) fn files(sandbox: &Sandbox<'_>) -> Utf8PathBuf {
         write(&format!("many/file-{number:03}"), number.to_string().as_bytes());
     }
     fs_err::os::unix::fs::symlink("../a/b/../b/c", dir.join("many/link")).unwrap();
-    let root = sandbox.root().join("root/root/.ssh");
+    let root = sandbox.root().join("root/srv/.ssh");
     fs_err::create_dir_all(&root).unwrap();
     fs_err::write(root.join("authorized_keys"), "ssh-ed25519 AAAAkey1 me\n").unwrap();
     fs_err::create_dir_all(dir.join("live")).unwrap();

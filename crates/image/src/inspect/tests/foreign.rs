@@ -27,7 +27,7 @@ fn a_file_in_the_squashfs_of_a_disc_is_held_against_its_text() {
     let mut sandbox = Sandbox::new(&runner);
     let path = hybrid(&sandbox);
     let disc = input(&mut sandbox, "disc", path, ArtifactKind::Iso);
-    let keys = "root/.ssh/authorized_keys";
+    let keys = "srv/.ssh/authorized_keys";
     let expectations = vec![
         one(|it| it.boot = vec!["bios".to_owned(), "uefi".to_owned()]),
         one(|it| (it.hybrid, it.fs) = (Some(true), Some("iso9660".to_owned()))),
@@ -36,7 +36,7 @@ fn a_file_in_the_squashfs_of_a_disc_is_held_against_its_text() {
         inside(keys, "ssh-ed25519 AAAAkey1 "),
         one(|it| (it.inside, it.fs) = (Some("isolinux/efi.img".to_owned()), Some("fat12".to_owned()))),
         inside(keys, "ssh-ed25519 AAAAkey2 "),
-        inside("root/.ssh/id_ed25519", ""),
+        inside("srv/.ssh/id_ed25519", ""),
         one(|it| (it.inside, it.path) = (Some("many/*".to_owned()), Some("x".to_owned()))),
         one(|it| (it.inside, it.path) = (Some("big".to_owned()), Some("x".to_owned()))),
         one(|it| it.hybrid = Some(false)),
@@ -49,18 +49,18 @@ fn a_file_in_the_squashfs_of_a_disc_is_held_against_its_text() {
         Passed: is iso9660, is hybrid: boots with bios, uefi; hybrid (mbr, gpt); 3 MiB
         Passed: has a/b/*/d/**/deep.txt, with "deep": boots with bios, uefi; hybrid (mbr, gpt); 3 MiB; /a/b/c/d/e/f/g/h/i/deep.txt
         Passed: has many/link: boots with bios, uefi; hybrid (mbr, gpt); 3 MiB; /many/link
-        Passed: inside live/*.squashfs, has root/.ssh/authorized_keys, with "ssh-ed25519 AAAAkey1 ": boots with bios, uefi; hybrid (mbr, gpt); live/*.squashfs; squashfs SIZE, gzip, blocks of 128KiB, 4 files; /root/.ssh/authorized_keys
+        Passed: inside live/*.squashfs, has srv/.ssh/authorized_keys, with "ssh-ed25519 AAAAkey1 ": boots with bios, uefi; hybrid (mbr, gpt); live/*.squashfs; squashfs SIZE, gzip, blocks of 128KiB, 4 files; /srv/.ssh/authorized_keys
         Passed: inside isolinux/efi.img, is fat12: boots with bios, uefi; hybrid (mbr, gpt); isolinux/efi.img; fat12 1.41 MiB, SERIAL
-        Failed: inside live/*.squashfs, has root/.ssh/authorized_keys, with "ssh-ed25519 AAAAkey2 ": "ssh-ed25519 AAAAkey2 " is not in /root/.ssh/authorized_keys
-        Failed: inside live/*.squashfs, has root/.ssh/id_ed25519, with "": nothing matches `root/.ssh/id_ed25519` among 4 files
+        Failed: inside live/*.squashfs, has srv/.ssh/authorized_keys, with "ssh-ed25519 AAAAkey2 ": "ssh-ed25519 AAAAkey2 " is not in /srv/.ssh/authorized_keys
+        Failed: inside live/*.squashfs, has srv/.ssh/id_ed25519, with "": nothing matches `srv/.ssh/id_ed25519` among 4 files
         Failed: inside many/*, has x: `many/*` must match one file: /many/file-000, /many/file-001, /many/file-002, /many/file-003, /many/file-004 and 116 more
         Failed: inside big, has x: it cannot be read: no file system is recognised
         Failed: is not hybrid: it has a partition table: boots with bios, uefi; hybrid (mbr, gpt)
         Failed: label a=b: `label a=b` is about a container image: WORK/hybrid.iso: 3 MiB, ISO 9660 image DEMO, rock-ridge, 127 files, boots with bios, uefi; hybrid (mbr, gpt)
         Failed: has nothing: nothing matches `nothing` among 141 files
         Check: 7 of 13 expectations failed:
-        inside live/*.squashfs, has root/.ssh/authorized_keys, with "ssh-ed25519 AAAAkey2 ": "ssh-ed25519 AAAAkey2 " is not in /root/.ssh/authorized_keys
-        inside live/*.squashfs, has root/.ssh/id_ed25519, with "": nothing matches `root/.ssh/id_ed25519` among 4 files
+        inside live/*.squashfs, has srv/.ssh/authorized_keys, with "ssh-ed25519 AAAAkey2 ": "ssh-ed25519 AAAAkey2 " is not in /srv/.ssh/authorized_keys
+        inside live/*.squashfs, has srv/.ssh/id_ed25519, with "": nothing matches `srv/.ssh/id_ed25519` among 4 files
         inside many/*, has x: `many/*` must match one file: /many/file-000, /many/file-001, /many/file-002, /many/file-003, /many/file-004 and 116 more
         inside big, has x: it cannot be read: no file system is recognised
         is not hybrid: it has a partition table: boots with bios, uefi; hybrid (mbr, gpt)
