@@ -16,23 +16,42 @@
       system = "x86_64-linux";
       pkgs = nixpkgs.legacyPackages.${system};
       # What bootway itself starts; the same list as `Tool` in crates/exec. QEMU comes with UEFI firmware.
-      tools = [ pkgs.gnupg pkgs.e2fsprogs pkgs.qemu ];
+      tools = [ pkgs.gnupg pkgs.e2fsprogs pkgs.kmod pkgs.nix pkgs.qemu ];
       # The tools that must agree with ours.
       witnesses = [
+        pkgs.bash
+        pkgs.bc
         pkgs.binutils
+        pkgs.bison
         pkgs.pkgsStatic.busybox
         pkgs.cpio
+        pkgs.cryptsetup
         pkgs.dosfstools
+        pkgs.fish
+        pkgs.flex
+        pkgs.gcc
         pkgs.genimage
         pkgs.git
+        pkgs.gnumake
         pkgs.gptfdisk
-        pkgs.kmod
+        pkgs.gzip
+        pkgs.libelf
         pkgs.mmdebstrap
         pkgs.mtools
+        pkgs.openssl
+        pkgs.python3
         pkgs.shadow
+        pkgs.skopeo
+        pkgs.squashfs-tools-ng
         pkgs.squashfsTools
+        pkgs.umoci
         pkgs.util-linux
+        pkgs.vboot_reference
+        pkgs.xfsprogs
+        pkgs.xorriso
         pkgs.xz
+        pkgs.zip
+        pkgs.zsh
         pkgs.zstd
       ];
       bootway = pkgs.rustPlatform.buildRustPackage {

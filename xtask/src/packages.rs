@@ -76,8 +76,15 @@ pub(crate) const PACKAGES: &[Package] = &[
     package("zip", Program("zip"), "the archive that a shim is downloaded as", Tests),
     package("mmdebstrap", Program("mmdebstrap"), "the plan with a whole Debian", Tests),
     package("uidmap", Program("newuidmap"), "mmdebstrap without root", Tests),
+    package("nix-bin", Program("nix"), "flakes, and closures of store paths", Tests),
+    package("xorriso", Program("xorriso"), "a second opinion on ISO images", Tests),
+    package("skopeo", Program("skopeo"), "a second opinion on images of containers", Tests),
+    package("umoci", Program("umoci"), "a third opinion on images of containers", Tests),
+    package("zsh", Program("zsh"), "completions as zsh reads them", Tests),
+    package("fish", Program("fish"), "completions as fish reads them", Tests),
+    package("python3", Program("python3"), "a second opinion on YAML, and a terminal for menus", Tests),
     package("genimage", Program("genimage"), "the peer of `cargo xtask bench disk`", Tests),
-    package("git", Program("git"), "the list of files that the tidy test looks at", Tests),
+    package("git", Program("git"), "flakes, and the list of files that the tidy test looks at", Tests),
 ];
 
 const fn package(name: &'static str, proof: Proof, purpose: &'static str, used_by: UsedBy) -> Package {

@@ -4,6 +4,7 @@
 
 mod checks;
 mod chromeos;
+mod completions;
 mod demo;
 mod errors;
 mod kill;
@@ -17,6 +18,7 @@ mod shim_fixture;
 mod shimboot;
 mod squashfs;
 mod squashfs_kill;
+mod swarm;
 mod targets;
 #[path = "../../../nix/src/testing.rs"]
 mod testing;

@@ -1,80 +1,14 @@
 //! Targets, end to end: `up`, `targets`, `generate`, against a real Nix and a flake without nixpkgs.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::{
-    project::{Run, program, run},
+    project::{program, run},
+    swarm::{PROFILES, Swarm},
     testing::TestNix,
 };
-
-/// A project that is a copy of `fixtures/nix/targets` with its plan beside the flake, in a Nix of its own.
-struct Swarm {
-    nix: TestNix,
-    dir: Utf8PathBuf,
-}
-
-const PROFILES: &str = "test-origin/profile-list.nix";
-
-impl Swarm {
-    fn new() -> Self {
-        let nix = TestNix::new();
-        let dir = nix.root().join("swarm");
-        let fixtures = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
-        copy(&fixtures.join("nix/targets"), &dir);
-        let plan = fs_err::read_to_string(fixtures.join("plans/targets.plan.toml")).unwrap();
-        nix.write(
-            &dir.join("plan.toml"),
-            &plan.replace("\"../nix/targets\"", "\".\"").replace("../nix/targets/", ""),
-        );
-        nix.git(&dir);
-        Self { nix, dir }
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = program(env!("CARGO_BIN_EXE_bootway"));
-        command.args(args).current_dir(&self.dir).envs(self.nix.env()).env("CI", "1").env_remove("NO_COLOR");
-        command
-    }
-
-    fn bootway(&self, args: &[&str]) -> Run {
-        run(&mut self.command(args))
-    }
-
-    /// Exit code, standard output and the last lines of standard error.
-    fn says(&self, args: &[&str]) -> String {
-        let run = self.bootway(args);
-        // What Nix says while it builds has names of the day in it.
-        let is_ours = |line: &&str| !line.starts_with("building '");
-        let said: String = run.stderr.lines().filter(is_ours).map(|line| format!("{line}\n")).collect();
-        format!("exit code {}\n{}{said}", run.code, run.stdout).replace(self.nix.root().as_str(), "[dir]")
-    }
-
-    fn edit(&self, file: &str, from: &str, to: &str) {
-        let path = self.dir.join(file);
-        let text = fs_err::read_to_string(&path).unwrap();
-        assert!(text.contains(from), "{file} has no `{from}`");
-        fs_err::write(&path, text.replace(from, to)).unwrap();
-    }
-
-    fn read(&self, file: &str) -> String {
-        fs_err::read_to_string(self.dir.join(file)).unwrap()
-    }
-}
-
-fn copy(from: &Utf8Path, to: &Utf8Path) {
-    for entry in walkdir::WalkDir::new(from) {
-        let entry = entry.unwrap();
-        let path = Utf8Path::from_path(entry.path()).unwrap();
-        let target = to.join(path.strip_prefix(from).unwrap());
-        if entry.file_type().is_dir() {
-            fs_err::create_dir_all(&target).unwrap();
-        } else {
-            fs_err::copy(path, &target).unwrap();
-        }
-    }
-}
 
 #[test]
 fn up_runs_the_target_with_its_arguments_and_returns_its_exit_code() {
@@ -265,50 +199,6 @@ fn a_profile_that_is_added_in_one_file_is_everywhere() {
     for text in places.map(|file| swarm.read(file)) {
         assert!(text.contains("4k-abr"), "{text}");
     }
-}
-
-/// The words that bash offers behind `line`.
-fn bash(swarm: &Swarm, line: &[&str]) -> String {
-    let script = format!(
-        "source scripts/completion/bootway-up.bash; COMP_WORDS=({}); COMP_CWORD={}; _bootway_up; echo ${{COMPREPLY[@]}}",
-        line.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
-        line.len() - 1,
-    );
-    let run = run(program("bash").args(["--norc", "-c", &script]).current_dir(&swarm.dir));
-    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
-    run.stdout.trim().to_owned()
-}
-
-#[test]
-fn bash_offers_profiles_and_the_variants_of_the_profile() {
-    let swarm = Swarm::new();
-    assert_eq!(swarm.bootway(&["generate", "completions"]).code, 0);
-    let lines: [&[&str]; 10] = [
-        &["bootway", ""],
-        &["bootway", "up", ""],
-        &["bootway", "up", "st"],
-        &["bootway", "up", "low-latency", ""],
-        &["bootway", "up", "default", ""],
-        &["bootway", "up", "--target", ""],
-        &["bootway", "up", "--target", "swarm-client", ""],
-        &["bootway", "up", "--target", "=", "swarm-client", "burst", ""],
-        &["bootway", "up", "--plan", "x", "default", "v"],
-        &["bootway", "up", "default", "runner", "--", ""],
-    ];
-    let said: Vec<String> =
-        lines.iter().map(|line| format!("{}: {}", line.join(" "), bash(&swarm, line))).collect();
-    insta::assert_snapshot!(said.join("\n"), @"
-    bootway : up targets generate
-    bootway up : default low-latency stress-test
-    bootway up st: stress-test
-    bootway up low-latency : runner container vm
-    bootway up default : runner container container-enhanced vm iso
-    bootway up --target : test-origin swarm-client go-ffmpeg-hls-swarm
-    bootway up --target swarm-client : default burst
-    bootway up --target = swarm-client burst : runner
-    bootway up --plan x default v: vm
-    bootway up default runner -- :
-    ");
 }
 
 #[test]
