@@ -24,8 +24,7 @@ fn a_closure_is_installed_as_nix_would_have_it() {
     world.nix.ok("nix-store", &["--store", store.as_str(), "--verify", "--check-contents"]);
     let info = |args: &[&str]| {
         let printed = world.nix.ok("nix", &[&["path-info", "--json", "--all"], args].concat());
-        let of =
-            |it: &serde_json::Value| ["narHash", "narSize", "references"].map(|key| it[key].clone());
+        let of = |it: &serde_json::Value| ["narHash", "narSize", "references"].map(|key| it[key].clone());
         // A list before Nix 2.19, a map by path since.
         let infos: BTreeMap<String, _> = match serde_json::from_str(&printed).unwrap() {
             serde_json::Value::Array(list) => {
