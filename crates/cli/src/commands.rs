@@ -4,6 +4,7 @@ pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod doctor;
+pub(crate) mod gc;
 pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod plan;

@@ -26,7 +26,7 @@ use bootway_plan::{Failure, exit_code};
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::commands::{
-    build::Build, check::Check, completions::Completions, doctor::Doctor, generate::Generate,
+    build::Build, check::Check, completions::Completions, doctor::Doctor, gc::Gc, generate::Generate,
     inspect::Inspect, plan::Plan, report::Report, status::Status, targets::Targets, up::Up,
 };
 use crate::{squashfs::Squashfs, write::Write};
@@ -51,6 +51,7 @@ enum Command {
     Plan(Plan),
     Status(Status),
     Doctor(Doctor),
+    Gc(Gc),
     Up(Up),
     Targets(Targets),
     Generate(Generate),
@@ -91,6 +92,7 @@ pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> u8 {
         Command::Plan(it) => it.run(),
         Command::Status(it) => it.run(),
         Command::Doctor(it) => it.run(),
+        Command::Gc(it) => it.run(),
         Command::Up(it) => it.run(cli.color),
         Command::Targets(it) => it.run(),
         Command::Generate(it) => it.run(),

@@ -2,7 +2,8 @@
 //!
 //! The only crate that knows all kinds of steps. It decides what has to run ([`status()`]), runs it in the order of
 //! the graph ([`build()`]), believes an output only after it has looked into it, and remembers what it saw in stamps,
-//! so that the next run costs what has changed.
+//! so that the next run costs what has changed. What nobody needs any more is found by [`garbage()`], and stays until
+//! somebody says otherwise.
 //!
 //! ```
 //! use bootway_engine::{Loaded, Machine, Options, Work, build};
@@ -41,8 +42,10 @@ mod digests;
 mod dispatch;
 mod doctor;
 mod evaluated;
+mod gc;
 mod inputs;
 mod isolated;
+mod kept;
 mod key;
 mod layout;
 mod load;
@@ -61,9 +64,10 @@ mod work;
 
 pub use build::{Machine, Options, build};
 pub use doctor::{Missing, doctor, no_kvm};
+pub use gc::{Collected, Garbage, Item, Removed, What, collect, collect_command, garbage};
 pub use layout::layouts;
 pub use load::Loaded;
 pub use outcome::{Outcome, StepEnd};
 pub use preview::preview;
 pub use status::{State, StepStatus, status};
-pub use work::{Session, Work};
+pub use work::{Hold, Session, Work};

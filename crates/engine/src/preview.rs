@@ -3,7 +3,7 @@
 use bootway_exec::{Cmd, Cx, Input, Inputs, Runner};
 use bootway_plan::{ArtifactKind, Bytes, Digest, Failure, Source, StepId};
 
-use crate::{Loaded, Work, dispatch, inputs::linked, looking::looking};
+use crate::{Loaded, Work, dispatch, inputs::linked, kept, looking::looking};
 
 /// For each step the programs that it would start, in order, with the arguments that they would be given.
 ///
@@ -45,8 +45,10 @@ pub fn preview(
             })
             .collect();
         let say = |cx: &Cx<'_>| dispatch::commands(cx, &step.action, loaded);
-        let commands = looking(step, loaded, work, runner, &inputs, say)
+        let mut commands = looking(step, loaded, work, runner, &inputs, say)
             .map_err(|failure| failure.because(format!("step `{}` cannot be previewed", step.id)))?;
+        let keep = |cx: &Cx<'_>| kept::command(cx, &step.action, loaded, &work.roots(&step.id));
+        commands.extend(looking(step, loaded, work, runner, &inputs, keep));
         all.push((step.id.clone(), commands));
     }
     Ok(all)

@@ -9,6 +9,7 @@ use crate::{
     doctor::{unmet, without_kvm},
     evaluated::ask,
     inputs::{Gathered, Made, gather, link},
+    kept,
     key::{Key, key_of},
     run::{Run, skip},
     stamp::{Stamp, artifact},
@@ -27,7 +28,12 @@ pub(crate) fn run_step(run: &Run<'_>, step: &Step, made: &Made, watch: &Watch) -
     if let Some(reason) = unmet(&step.common.requires, run.loaded, work) {
         return skip(run, step, reason);
     }
-    let end = try_step(run, step, made, watch, &emit);
+    let end = try_step(run, step, made, watch, &emit).and_then(|end| {
+        let (gathered, dirs) = (Gathered::default(), Dirs::of(work, step));
+        let cx = context(run, step, &gathered, watch, &emit, &dirs);
+        kept::keep(&cx, &step.action, run.loaded, &work.roots(&step.id), &end)?;
+        Ok(end)
+    });
     match end {
         Ok(end) => {
             if step.common.placeholder && end.artifacts().is_some() {

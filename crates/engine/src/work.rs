@@ -3,6 +3,8 @@
 //! ```text
 //! .bootway/NAME/
 //!   out/STEP/      outputs and stamp.json, whole or absent
+//!   roots/STEP/N   roots of Nix that keep earlier builds, if the plan wants that
+//!   failed/STEP/   what a step worked with that failed; until it passes
 //!   scratch/STEP/  what a step works with; empty between runs
 //!   runs/UTC/      events.jsonl and the reports
 //!   children/      process groups that run now
@@ -55,6 +57,11 @@ impl Work {
         self.root.join("out").join(step.as_str())
     }
 
+    /// Where the roots are that keep earlier builds of a step.
+    pub(crate) fn roots(&self, step: &StepId) -> Utf8PathBuf {
+        self.root.join("roots").join(step.as_str())
+    }
+
     /// Where a step writes its outputs before they are whole.
     pub(crate) fn partial(&self, step: &StepId) -> Utf8PathBuf {
         self.root.join("out").join(format!(".partial-{step}"))
@@ -89,9 +96,20 @@ impl Work {
         self.take().map_err(|error| Failure::of(&error))
     }
 
-    fn take(self) -> Result<Session, WorkError> {
+    /// Takes the directory without changing anything in it; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If a run holds it, or it cannot be read.
+    pub fn hold(self) -> Result<Option<Hold>, Failure> {
+        if !self.root.exists() {
+            return Ok(None);
+        }
+        self.lock().map(Some).map_err(|error| Failure::of(&error))
+    }
+
+    fn lock(self) -> Result<Hold, WorkError> {
         let failed = |source| WorkError::Io { root: self.root.clone(), source };
-        fs_err::create_dir_all(&self.root).map_err(failed)?;
         let dir = fs_err::File::open(&self.root).map_err(failed)?.into_parts().0;
         let pid_file = self.root.join("lock");
         match dir.try_lock() {
@@ -103,8 +121,14 @@ impl Work {
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         fs_err::write(&pid_file, format!("{}\n", std::process::id())).map_err(failed)?;
-        let session = Session { work: self, _dir: dir };
-        let work = &session.work;
+        Ok(Hold { work: self, _dir: dir })
+    }
+
+    fn take(self) -> Result<Session, WorkError> {
+        let failed = |source| WorkError::Io { root: self.root.clone(), source };
+        fs_err::create_dir_all(&self.root).map_err(failed)?;
+        let session = Session { hold: self.lock()? };
+        let work = session.work();
         kill_leftovers(&work.children());
         let failed = |source| WorkError::Io { root: work.root.clone(), source };
         for dir in [work.root.join("out"), work.root.join("scratch"), work.children(), work.runs()] {
@@ -156,26 +180,44 @@ pub(crate) fn remove_all(path: impl AsRef<std::path::Path>) -> io::Result<()> {
     }
 }
 
-/// A work directory that this process holds until this is dropped.
+/// A work directory that nobody else uses until this is dropped.
 #[derive(Debug)]
-pub struct Session {
+pub struct Hold {
     work: Work,
     _dir: std::fs::File,
 }
 
-impl Session {
+impl Hold {
     /// The directory that is held.
     pub const fn work(&self) -> &Work {
         &self.work
     }
 }
 
-impl Drop for Session {
+impl Drop for Hold {
     fn drop(&mut self) {
         // The lock itself goes with the file descriptor; the pid is only for people.
         let _ = fs_err::remove_file(self.work.root.join("lock"));
-        let _ = fs_err::remove_dir(self.work.children());
-        let _ = fs_err::remove_dir_all(self.work.root.join("scratch"));
+    }
+}
+
+/// A work directory that this process runs a plan in until this is dropped.
+#[derive(Debug)]
+pub struct Session {
+    hold: Hold,
+}
+
+impl Session {
+    /// The directory that is held.
+    pub const fn work(&self) -> &Work {
+        self.hold.work()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = fs_err::remove_dir(self.work().children());
+        let _ = fs_err::remove_dir_all(self.work().root.join("scratch"));
     }
 }
 

@@ -191,14 +191,14 @@ fn link(cx: &Cx<'_>) -> Utf8PathBuf {
 }
 
 /// The name of the root, which is a link to the output.
-const ROOT: &str = ".root";
+pub(crate) const ROOT: &str = ".root";
 
 /// The name that Nix gives the root of an output.
-fn root_name(output: &str) -> String {
+pub(crate) fn root_name(output: &str) -> String {
     if output == OUT { ROOT.to_owned() } else { format!("{ROOT}-{output}") }
 }
 
-fn output(step: &step::NixBuild) -> &str {
+pub(crate) fn output(step: &step::NixBuild) -> &str {
     step.output.as_deref().unwrap_or(OUT)
 }
 

@@ -5,6 +5,7 @@
 //!
 //! - [`Flake`] evaluates: attribute to value, attribute to derivation.
 //! - [`nix_build`] is the step: evaluate, realise, find the artifact in the output, and keep it from being collected.
+//! - [`keep_build`] keeps earlier builds, too; [`Closures`] says what that takes, and [`collect`] lets the store collect.
 //!
 //! ```
 //! use bootway_exec::{Reply, Sandbox, ScriptedRunner, Tool};
@@ -25,10 +26,12 @@ mod call;
 mod check;
 pub mod closure;
 mod eval;
+mod gcroot;
 mod log;
 mod outputs;
 mod realise;
 pub mod shapes;
+mod space;
 mod target;
 #[cfg(test)]
 mod testing;
@@ -40,8 +43,10 @@ pub use call::{CallError, Nix};
 pub use check::{CheckError, check_commands, nix_check};
 pub use closure::{ClosureError, closure, closure_commands};
 pub use eval::{EvalError, Flake};
+pub use gcroot::{KeptBuild, built_in, is_kept_build, keep_build, keep_build_command, kept_builds};
 pub use outputs::OutputError;
 pub use realise::{Cause, Failed, NotBuilt};
+pub use space::{Closures, Collected, SpaceError, collect, collect_command};
 pub use target::{ProfilesError, profiles, run_command};
 pub use untracked::UntrackedFiles;
 pub use version::{Family, InvalidVersion, Version};

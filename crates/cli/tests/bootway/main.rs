@@ -7,6 +7,7 @@ mod chromeos;
 mod completions;
 mod demo;
 mod errors;
+mod gc;
 mod kill;
 mod nix;
 mod ordinary;

@@ -1,5 +1,7 @@
 //! `[nix]`: how every step of a plan that uses Nix does so.
 
+use std::num::NonZeroU32;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,10 @@ pub struct NixConfig {
     /// Where built paths may come from; those of the machine unless said, none if the list is empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub substituters: Option<Vec<String>>,
+    /// How many builds of each step are kept from being collected, the last one included; 1 unless said. Older ones are
+    /// let go of by `bootway gc --apply`, never by a build.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<NonZeroU32>,
 }
 
 /// What to do about files that a flake needs and Git does not know.
@@ -52,6 +58,11 @@ pub enum Untracked {
 }
 
 impl NixConfig {
+    /// How many builds of each step are kept, the last one included.
+    pub fn kept_builds(&self) -> usize {
+        self.keep.map_or(1, |keep| usize::try_from(keep.get()).unwrap_or(usize::MAX))
+    }
+
     /// Whether nothing is said.
     pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
