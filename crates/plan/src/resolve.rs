@@ -3,8 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Action, Name, Phase, Plan, Problems, Source, Spec, Step, StepId, nearest::unknown, node::Span,
-    problem::Collector, spec::StepSpec, step::Machines,
+    Action, Name, Phase, Plan, Problems, Source, Spec, Step, StepId,
+    nearest::unknown,
+    node::Span,
+    problem::Collector,
+    spec::StepSpec,
+    step::{MachineSpec, Machines},
 };
 
 mod rules;
@@ -91,16 +95,25 @@ fn check_names(spec: &Spec, all: &[(usize, &StepSpec)], problems: &mut Collector
 fn check_machines(spec: &Spec, all: &[(usize, &StepSpec)], problems: &mut Collector<'_>) {
     let known: Vec<&str> = spec.machines.keys().map(Name::as_str).collect();
     for (_, step) in all {
-        if let Action::Vm(vm) = &step.action
-            && let Some(machine) = &vm.machine
-        {
-            let span = step.place_of(machine.as_str());
-            if !spec.machines.contains_key(machine) {
-                problems.add(&span, unknown("machine", machine.as_str(), &known));
-            } else if let Err(reason) = chain(&spec.machines, machine) {
-                problems.add(&span, reason);
+        let Action::Vm(vm) = &step.action else { continue };
+        let mut machine = MachineSpec::default();
+        if let Some(name) = &vm.machine {
+            let span = step.place_of(name.as_str());
+            if !spec.machines.contains_key(name) {
+                problems.add(&span, unknown("machine", name.as_str(), &known));
+                continue;
+            }
+            match chain(&spec.machines, name) {
+                Ok(chain) => {
+                    machine = chain.iter().fold(machine, |machine, name| machine.over(&spec.machines[*name]));
+                }
+                Err(reason) => {
+                    problems.add(&span, reason);
+                    continue;
+                }
             }
         }
+        rules::check_on_machine(step, vm, &machine, problems);
     }
 }
 

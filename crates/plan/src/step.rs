@@ -36,8 +36,9 @@ pub use source::{Debian, Fetch, Unpack};
 pub use tree::{Compression, Compressor, Edit, Initramfs, Mode, Owners, Squashfs, Tree, TreeFrom, TreePart};
 pub use uki::Uki;
 pub use vm::{
-    AccelWish, Arch, Attach, Boot, Check, CheckKind, Firmware, Limits, Login, Look, MachineSpec, Machines,
-    RunCheck, Vm,
+    AccelWish, Arch, Attach, Boot, Channel, Check, CheckKind, CopyIn, CopyOut, Firmware, ImageDisk, Limits,
+    Login, Look, MachineDisk, MachineSpec, Machines, Net, RunCheck, Screenshot, Snapshot, Test, UnitCheck,
+    UnitState, Vm, WaitFile,
 };
 
 /// A kind of step and its parameters.

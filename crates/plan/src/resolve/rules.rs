@@ -4,7 +4,10 @@ use crate::{
     Action,
     problem::Collector,
     spec::StepSpec,
-    step::{Boot, Disk, Expect, FsKind, Inspect, Partition, ShareOf, Size, Table, Vm},
+    step::{
+        Boot, Channel, Disk, Expect, FsKind, Inspect, MachineSpec, Partition, ShareOf, Size, Snapshot, Table,
+        Vm,
+    },
 };
 
 /// Adds every rule that `step` breaks.
@@ -93,32 +96,38 @@ fn check_fs(step: &StepSpec, partition: &Partition, problems: &mut Collector<'_>
 }
 
 fn check_vm(step: &StepSpec, vm: &Vm, problems: &mut Collector<'_>) {
-    if vm.checks.is_empty() {
+    if vm.checks.is_empty() && vm.tests.is_empty() {
         problems.add(&step.action_span, "without a `check` nothing is proved: write down what must be seen");
     }
-    for check in &vm.checks {
+    for test in vm.tests.iter().filter(|test| test.checks.is_empty()) {
+        let message = format!("test `{}` has no `check`: write down what must be seen", test.name);
+        problems.add(&step.place_of(&test.name), message);
+    }
+    if vm.tests.is_empty() && vm.snapshot == Snapshot::Required {
+        problems.add(&step.action_span, "`snapshot` is about tests, and there are none: add a `test`");
+    }
+    for check in vm.all_checks() {
         if let Err(reason) = check.kind() {
             problems.add(&step.place_of(&check.name), reason);
         }
-        if check.screen.is_some() && vm.boot != Boot::Chromeos {
-            let message = format!(
-                "check `{}` looks at the screen, which only a machine with `boot = \"chromeos\"` has: use `console`",
-                check.name
-            );
-            problems.add(&step.place_of(&check.name), message);
-        }
     }
-    match vm.boot {
-        Boot::Disk if vm.image.is_none() => {
-            problems.add(&step.action_span, "a machine that boots from disk needs an `image`");
+    if let Some(check) = vm.checks.iter().rfind(|check| check.power_off).filter(|_| !vm.tests.is_empty()) {
+        let message = format!(
+            "check `{}` switches the machine off before its tests: make it the last check of a test",
+            check.name
+        );
+        problems.add(&step.place_of(&check.name), message);
+    }
+    let needs = match vm.boot {
+        Boot::Disk => vm.image.is_none().then_some("a machine that boots from disk needs an `image`"),
+        Boot::Iso => vm.image.is_none().then_some("a machine with `boot = \"iso\"` needs an `image`"),
+        Boot::Kernel => vm.kernel.is_none().then_some("a machine with `boot = \"kernel\"` needs a `kernel`"),
+        Boot::Chromeos => {
+            vm.image.is_none().then_some("a machine with `boot = \"chromeos\"` needs an `image`")
         }
-        Boot::Kernel if vm.kernel.is_none() => {
-            problems.add(&step.action_span, "a machine with `boot = \"kernel\"` needs a `kernel`");
-        }
-        Boot::Chromeos if vm.image.is_none() => {
-            problems.add(&step.action_span, "a machine with `boot = \"chromeos\"` needs an `image`");
-        }
-        Boot::Disk | Boot::Kernel | Boot::Chromeos => (),
+    };
+    if let Some(message) = needs {
+        problems.add(&step.action_span, message);
     }
     if let (Boot::Chromeos, Some(source)) = (vm.boot, vm.kernel.as_ref().or(vm.initrd.as_ref())) {
         let message =
@@ -127,6 +136,38 @@ fn check_vm(step: &StepSpec, vm: &Vm, problems: &mut Collector<'_>) {
     }
     if vm.attach.is_some() && vm.image.is_none() {
         problems.add(&step.action_span, "`attach` is about the disk: add its `image`");
+    }
+}
+
+/// What a step wants of its machine, the machine must have.
+pub(super) fn check_on_machine(
+    step: &StepSpec,
+    vm: &Vm,
+    machine: &MachineSpec,
+    problems: &mut Collector<'_>,
+) {
+    let has_screen = vm.boot == Boot::Chromeos || machine.screen == Some(true);
+    let has_ssh = machine.net.as_ref().is_some_and(|net| net.forward.values().any(|port| *port == 22));
+    for check in vm.all_checks() {
+        if (check.screen.is_some() || check.screenshot.is_some()) && !has_screen {
+            let message = format!(
+                "check `{}` looks at the screen, and this machine has none: add `screen = true` to it, or use `console`",
+                check.name
+            );
+            problems.add(&step.place_of(&check.name), message);
+        }
+        if check.ssh.is_some() && !has_ssh {
+            let message = format!(
+                "check `{}` uses SSH, and this machine cannot be reached by it: add `net = {{ forward = {{ ssh = 22 }} }}` to it",
+                check.name
+            );
+            problems.add(&step.place_of(&check.name), message);
+        }
+    }
+    if machine.channel == Some(Channel::Ssh) && !has_ssh {
+        let message =
+            "`channel = \"ssh\"` needs port 22 of the guest: add `net = { forward = { ssh = 22 } }`";
+        problems.add(&step.action_span, message);
     }
 }
 

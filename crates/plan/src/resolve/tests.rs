@@ -401,7 +401,7 @@ name = "two"
        |
     15 |   vm = { machine = "laptop", image = "late", check = [{ name = "nothing" }] }
        |                                      ^^^^^^
-    plan.toml:15:64: check `nothing` needs exactly one of `console`, `screen`, `run`, `reboot = true` and `power-off = true`
+    plan.toml:15:64: check `nothing` needs exactly one of `console`, `screen`, `run`, `ssh`, `wait-unit`, `wait-ip`, `wait-file`, `screenshot`, `copy-in`, `copy-out`, `reboot = true` and `power-off = true`
        |
     15 |   vm = { machine = "laptop", image = "late", check = [{ name = "nothing" }] }
        |                                                                ^^^^^^^^^
@@ -868,7 +868,7 @@ name = "prove"
        |
     14 |   vm = { boot = "chromeos", image = "./a", kernel = "./vmlinuz", check = [{ name = "up", console = "x" }] }
        |                                                     ^^^^^^^^^^^
-    plan.toml:18:43: check `sees` looks at the screen, which only a machine with `boot = "chromeos"` has: use `console`
+    plan.toml:18:43: check `sees` looks at the screen, and this machine has none: add `screen = true` to it, or use `console`
        |
     18 |   vm = { image = "./a", check = [{ name = "sees", screen = "x" }] }
        |                                           ^^^^^^
@@ -884,7 +884,7 @@ name = "prove"
        |
     25 |     { name = "no text", console = "x", type = "" },
        |              ^^^^^^^^^
-    plan.toml:26:14: check `two` needs exactly one of `console`, `screen`, `run`, `reboot = true` and `power-off = true`
+    plan.toml:26:14: check `two` needs exactly one of `console`, `screen`, `run`, `ssh`, `wait-unit`, `wait-ip`, `wait-file`, `screenshot`, `copy-in`, `copy-out`, `reboot = true` and `power-off = true`
        |
     26 |     { name = "two", console = "x", screen = "x" },
        |              ^^^^^
