@@ -39,6 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         scratch: &scratch,
         out,
         placed: out,
+        kept: out,
         plan_dir: out,
         cache: out,
         inputs: &inputs,

@@ -163,6 +163,7 @@ fn with_cx<T>(
         scratch: work.root(),
         out: work.root(),
         placed: work.root(),
+        kept: work.root(),
         plan_dir: &loaded.dir,
         cache: work.cache(),
         inputs: &Inputs::new(),

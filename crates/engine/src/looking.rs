@@ -21,6 +21,7 @@ pub(crate) fn looking<T>(
         scratch: &work.scratch(&step.id),
         out: &work.partial(&step.id),
         placed: &work.out(&step.id),
+        kept: &work.kept(&step.id),
         plan_dir: &loaded.dir,
         cache: work.cache(),
         inputs,

@@ -171,11 +171,12 @@ struct Dirs {
     scratch: Utf8PathBuf,
     partial: Utf8PathBuf,
     placed: Utf8PathBuf,
+    kept: Utf8PathBuf,
 }
 
 impl Dirs {
     fn of(work: &Work, step: &Step) -> Self {
-        Self { scratch: work.scratch(&step.id), partial: work.partial(&step.id), placed: work.out(&step.id) }
+        Self { scratch: work.scratch(&step.id), partial: work.partial(&step.id), placed: work.out(&step.id), kept: work.kept(&step.id) }
     }
 }
 
@@ -194,6 +195,7 @@ fn context<'a>(
         scratch: &dirs.scratch,
         out: &dirs.partial,
         placed: &dirs.placed,
+        kept: &dirs.kept,
         plan_dir: &run.loaded.dir,
         cache: run.machine.session.work().cache(),
         inputs: &gathered.inputs,

@@ -77,6 +77,11 @@ impl Work {
         self.root.join("children")
     }
 
+    /// Where the files of a step are that are worth looking at, and are no outputs.
+    pub fn kept(&self, step: &StepId) -> Utf8PathBuf {
+        self.root.join("kept").join(step.as_str())
+    }
+
     /// Where runs are recorded.
     pub fn runs(&self) -> Utf8PathBuf {
         self.root.join("runs")

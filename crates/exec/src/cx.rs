@@ -24,6 +24,9 @@ pub struct Cx<'a> {
     pub out: &'a Utf8Path,
     /// Where [`Cx::out`] will be then; what a program must be told by its final name is told this one.
     pub placed: &'a Utf8Path,
+    /// Where a step puts what is worth looking at afterwards, such as pictures of a screen: it stays with the run. Made by
+    /// whoever writes there first.
+    pub kept: &'a Utf8Path,
     /// The directory of the plan; paths in a plan start here.
     pub plan_dir: &'a Utf8Path,
     /// Files by content, kept between runs and shared between plans; a step that uses it verifies what it finds.

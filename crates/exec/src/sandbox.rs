@@ -21,7 +21,7 @@ pub struct Sandbox<'a> {
     pub inputs: Inputs,
     /// Environment of the step.
     pub env: BTreeMap<String, String>,
-    paths: [camino::Utf8PathBuf; 4],
+    paths: [camino::Utf8PathBuf; 5],
 }
 
 impl<'a> Sandbox<'a> {
@@ -33,7 +33,7 @@ impl<'a> Sandbox<'a> {
     pub fn new(runner: &'a dyn Runner) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let root = Utf8Path::from_path(dir.path()).expect("the temporary directory is UTF-8").to_owned();
-        let paths = ["scratch", "out", "plan", "cache"].map(|name| root.join(name));
+        let paths = ["scratch", "out", "plan", "cache", "kept"].map(|name| root.join(name));
         for path in &paths {
             fs_err::create_dir(path).expect("the temporary directory is empty");
         }
@@ -54,7 +54,7 @@ impl<'a> Sandbox<'a> {
 
     /// The context.
     pub fn cx(&self) -> Cx<'_> {
-        let [scratch, out, plan_dir, cache] = &self.paths;
+        let [scratch, out, plan_dir, cache, kept] = &self.paths;
         Cx {
             runner: self.runner,
             emit: &*self.emit,
@@ -62,6 +62,7 @@ impl<'a> Sandbox<'a> {
             scratch,
             out,
             placed: out,
+            kept,
             plan_dir,
             cache,
             inputs: &self.inputs,

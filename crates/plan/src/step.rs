@@ -36,7 +36,7 @@ pub use source::{Debian, Fetch, Unpack};
 pub use tree::{Compression, Compressor, Edit, Initramfs, Mode, Owners, Squashfs, Tree, TreeFrom, TreePart};
 pub use uki::Uki;
 pub use vm::{
-    AccelWish, Arch, Attach, Boot, Channel, Check, CheckKind, CopyIn, CopyOut, Firmware, ImageDisk, Limits,
+    AccelWish, Arch, Attach, Boot, Channel, Check, CheckKind, CopyIn, CopyOut, Firmware, Forward, ImageDisk, Limits,
     Login, Look, MachineDisk, MachineSpec, Machines, Net, RunCheck, Screenshot, Snapshot, Test, UnitCheck,
     UnitState, Vm, WaitFile,
 };

@@ -5,20 +5,20 @@ use std::time::{Duration, Instant};
 use bootway_exec::{Cx, StepOutput};
 use bootway_plan::{
     Class, EventKind, Explain as _, Unit, Verdict,
-    step::{self, AccelWish, Attach, Boot, CheckKind, Firmware, Machines},
+    step::{self, AccelWish, CheckKind, Firmware, Machines},
 };
-use camino::Utf8Path;
 
 use crate::{
-    AccelKind, FirmwareFiles, Host, Machine, Media, card,
+    AccelKind, FirmwareFiles, Host, Machine,
     checks::{Checks, Decision},
-    command::{CARD, VARS, commands},
-    guest::{Guest, Start},
+    command::Memory,
     probe,
+    setup::Setup,
+    suite,
 };
 
 mod error;
-mod handover;
+pub(crate) mod handover;
 
 pub use error::{LastWords, Said, VmError};
 pub(crate) use error::{brief, seconds};
@@ -49,10 +49,10 @@ pub fn vm(
     machines: &Machines,
     loader: &Loader<'_>,
 ) -> Result<Vec<StepOutput>, VmError> {
-    let mut decided = Vec::new();
+    let mut decided = 0;
     let result = boot(cx, step, machines, loader, &mut decided);
     if let Err(error) = &result {
-        tell_undecided(cx, step, decided.len(), error);
+        tell_undecided(cx, &step.checks, decided, None, error);
     }
     result.map(|()| Vec::new())
 }
@@ -62,67 +62,52 @@ fn boot(
     step: &step::Vm,
     machines: &Machines,
     loader: &Loader<'_>,
-    decided: &mut Vec<Verdict>,
+    decided: &mut usize,
 ) -> Result<(), VmError> {
-    let machine = Machine::resolve(step.machine.as_ref(), machines, step.boot)?;
-    let checks = step.checks.iter().map(ready).collect::<Result<Vec<_>, _>>().map_err(VmError::Check)?;
-    let media = media(cx, step)?;
-    let host = host(cx, &machine)?;
-    if let (Firmware::Uefi, Some(files)) = (machine.firmware, &host.firmware) {
-        // Not a copy of the file: that would be read-only where the original is.
-        let vars = fs_err::read(&files.vars).map_err(VmError::io(cx.scratch))?;
-        fs_err::write(cx.scratch.join(VARS), vars).map_err(VmError::io(cx.scratch))?;
+    let checks = all_ready(&step.checks)?;
+    let mut setup = Setup::of(cx, step, machines)?;
+    if !step.tests.is_empty() {
+        return suite::run(cx, step, &setup, &checks, loader, decided);
     }
-    if let (Some(image), Some(Attach::Sd)) = (&media.image, media.attach) {
-        make_card(cx, image)?;
-    }
-    let start = match (step.boot, &media.image) {
-        (Boot::Chromeos, Some(image)) => handover::start(cx, image, media.cmdline.as_deref(), loader)?,
-        _ => Start { cmdline: None, screen: false },
-    };
-    cx.note(format!("booting {} with {}, {} of memory", what(step), host.accel, machine.memory.human()));
-    let cmds = commands(&machine, step.boot, &media, &host, cx.scratch);
-    let guest = Guest::start(cx, cmds.first().expect("there is one command"), start)?;
-    let mut running = Checks::new(cx, guest, &machine, media);
-    let result = decide(cx, &mut running, &checks, decided);
+    let (accel, memory) = (setup.host.accel, setup.machine.memory.human());
+    cx.note(format!("booting {} with {accel}, {memory} of memory", what(step)));
+    setup.choose_ports()?;
+    let guest = setup.start(cx, Memory::Own, loader)?;
+    let mut running = Checks::new(cx, guest, &setup);
+    let result = decide(cx, &mut running, &checks, None, decided);
     running.finish();
     result
 }
 
-/// Makes the SD card that has the bytes of `image`.
-fn make_card(cx: &Cx<'_>, image: &Utf8Path) -> Result<(), VmError> {
-    // A name that is relative is taken from where the card is.
-    let image = image.canonicalize_utf8().map_err(VmError::io(image))?;
-    let size = fs_err::metadata(&image).map_err(VmError::io(&image))?.len();
-    let card = card::size(size).and_then(|size| card::overlay(&image, size));
-    let card = card.ok_or_else(|| VmError::Card { path: image.clone() })?;
-    fs_err::write(cx.scratch.join(CARD), card).map_err(VmError::io(cx.scratch))
-}
-
 /// Decides `checks` in their order; goes on behind one that is wrong, but not behind one that took too long.
-fn decide(
+pub(crate) fn decide(
     cx: &Cx<'_>,
     running: &mut Checks<'_>,
     checks: &[Ready],
-    decided: &mut Vec<Verdict>,
+    test: Option<&str>,
+    decided: &mut usize,
 ) -> Result<(), VmError> {
     let total = Some(checks.len() as u64);
-    let (mut first_bad, mut stopped) = (None, None);
+    let (mut first_bad, mut stopped, mut passed) = (None, None, 0);
     for check in checks {
-        (cx.emit)(EventKind::Progress { done: decided.len() as u64, total, unit: Unit::Items });
+        if test.is_none() {
+            (cx.emit)(EventKind::Progress { done: *decided as u64, total, unit: Unit::Items });
+        }
         let began = Instant::now();
         let result = running.decide(check);
         if let Some(decision) = seen(&result) {
-            decided.push(decision.verdict);
+            *decided += 1;
             (cx.emit)(EventKind::Check {
-                name: check.name.clone(),
+                name: name_of(test, &check.name),
                 verdict: decision.verdict,
                 after_ms: began.elapsed().as_millis() as u64,
                 detail: decision.detail,
             });
         }
         let decision = result?;
-        if decision.verdict != Verdict::Passed && first_bad.is_none() {
+        if decision.verdict == Verdict::Passed {
+            passed += 1;
+        } else if first_bad.is_none() {
             first_bad = Some((check.name.clone(), decision.detail.unwrap_or_default()));
         }
         if decision.verdict == Verdict::TimedOut {
@@ -131,10 +116,11 @@ fn decide(
         }
     }
     let Some((name, detail)) = first_bad else {
-        (cx.emit)(EventKind::Progress { done: decided.len() as u64, total, unit: Unit::Items });
+        if test.is_none() {
+            (cx.emit)(EventKind::Progress { done: *decided as u64, total, unit: Unit::Items });
+        }
         return Ok(());
     };
-    let passed = decided.iter().filter(|verdict| **verdict == Verdict::Passed).count();
     Err(VmError::Failed { name, detail, more: checks.len() - passed - 1, stopped })
 }
 
@@ -151,11 +137,22 @@ fn seen(result: &Result<Decision, VmError>) -> Option<Decision> {
     }
 }
 
+/// How a check of a test is told.
+fn name_of(test: Option<&str>, check: &str) -> String {
+    test.map_or_else(|| check.to_owned(), |test| format!("{test}: {check}"))
+}
+
 /// Tells the checks behind the first `decided` as not run.
-fn tell_undecided(cx: &Cx<'_>, step: &step::Vm, decided: usize, error: &VmError) {
-    for check in step.checks.iter().skip(decided) {
+pub(crate) fn tell_undecided(
+    cx: &Cx<'_>,
+    checks: &[step::Check],
+    decided: usize,
+    test: Option<&str>,
+    error: &VmError,
+) {
+    for check in checks.iter().skip(decided) {
         (cx.emit)(EventKind::Check {
-            name: check.name.clone(),
+            name: name_of(test, &check.name),
             verdict: Verdict::NotRun,
             after_ms: 0,
             detail: Some(error.reason()),
@@ -163,9 +160,17 @@ fn tell_undecided(cx: &Cx<'_>, step: &step::Vm, decided: usize, error: &VmError)
     }
 }
 
+/// Checks that are ready to be decided.
+pub(crate) fn all_ready(checks: &[step::Check]) -> Result<Vec<Ready>, VmError> {
+    checks.iter().map(ready).collect::<Result<_, _>>().map_err(VmError::Check)
+}
+
 fn ready(check: &step::Check) -> Result<Ready, String> {
     let kind = check.kind()?;
-    let pattern = if let CheckKind::Run(run) = &kind { run.matches.as_deref() } else { None };
+    let pattern = match &kind {
+        CheckKind::Run(run) | CheckKind::Ssh(run) => run.matches.as_deref(),
+        _ => None,
+    };
     let matches = pattern.map(regex_lite::Regex::new).transpose().map_err(|error| {
         format!("`matches` of check `{}` is not a regular expression: {error}", check.name)
     })?;
@@ -175,25 +180,6 @@ fn ready(check: &step::Check) -> Result<Ready, String> {
         matches,
         within: check.within.map(bootway_plan::Millis::duration),
     })
-}
-
-pub(crate) fn media(cx: &Cx<'_>, step: &step::Vm) -> Result<Media, VmError> {
-    let path = |source: &Option<bootway_plan::Source>| {
-        source.as_ref().map(|source| cx.input(source).map(|input| input.path.clone())).transpose()
-    };
-    let media = Media {
-        image: path(&step.image)?,
-        attach: Some(step.attach()),
-        kernel: path(&step.kernel)?,
-        initrd: path(&step.initrd)?,
-        cmdline: step.cmdline.clone(),
-    };
-    match step.boot {
-        Boot::Disk if media.image.is_none() => Err(VmError::Nothing { boot: "disk", key: "image" }),
-        Boot::Kernel if media.kernel.is_none() => Err(VmError::Nothing { boot: "kernel", key: "kernel" }),
-        Boot::Chromeos if media.image.is_none() => Err(VmError::Nothing { boot: "chromeos", key: "image" }),
-        Boot::Disk | Boot::Kernel | Boot::Chromeos => Ok(media),
-    }
 }
 
 /// What this host has for `machine`.
@@ -220,12 +206,10 @@ pub(crate) fn host(cx: &Cx<'_>, machine: &Machine) -> Result<Host, VmError> {
     Ok(Host { accel, firmware })
 }
 
-fn what(step: &step::Vm) -> String {
-    let source = match step.boot {
-        Boot::Disk | Boot::Chromeos => &step.image,
-        Boot::Kernel => &step.kernel,
-    };
-    source.as_ref().map_or_else(String::new, |source| format!("`{source}`"))
+/// What starts, as the plan calls it.
+pub(crate) fn what(step: &step::Vm) -> String {
+    let source = step.image.as_ref().or(step.kernel.as_ref());
+    source.map_or_else(String::new, |source| format!("`{source}`"))
 }
 
 #[cfg(test)]

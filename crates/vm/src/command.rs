@@ -5,7 +5,7 @@ use std::time::Duration;
 use bootway_exec::{Cmd, Tool};
 use bootway_plan::{
     Bytes,
-    step::{Attach, Boot, Firmware},
+    step::{Attach, Boot, Channel, Firmware},
 };
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -14,16 +14,23 @@ use crate::{AccelKind, FirmwareFiles, Machine};
 /// What a guest starts from, as paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Media {
-    /// The disk; never written to.
-    pub image: Option<Utf8PathBuf>,
-    /// What the disk is to the machine; `None` is a virtio disk.
-    pub attach: Option<Attach>,
+    /// Disks and discs, none of which is written to; the machine starts from the first if it starts from one.
+    pub images: Vec<ImageFile>,
     /// What QEMU loads, if it loads a kernel.
     pub kernel: Option<Utf8PathBuf>,
     /// With a kernel.
     pub initrd: Option<Utf8PathBuf>,
     /// With a kernel, passed as it is; with a Chromebook's firmware, behind what is signed.
     pub cmdline: Option<String>,
+}
+
+/// An image, and what it is to the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageFile {
+    /// Where it is.
+    pub path: Utf8PathBuf,
+    /// What it is to the machine.
+    pub attach: Attach,
 }
 
 /// What a host has that a command line depends on.
@@ -35,18 +42,29 @@ pub struct Host {
     pub firmware: Option<FirmwareFiles>,
 }
 
+/// Where the memory of a machine is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory<'a> {
+    /// Nowhere else.
+    Own,
+    /// In this file, which is written to.
+    Kept(&'a Utf8Path),
+    /// In this file as it was, which is not written to: what the guest writes is its own.
+    Restored(&'a Utf8Path),
+}
+
 /// A guest ends when its checks are decided or have run out of time; this is only for a bug of ours.
 const LIMIT: Duration = Duration::from_hours(24);
 
 /// Name of QEMU's control socket; relative, as a socket's path has at most 107 bytes.
 pub(crate) const SOCKET: &str = "qmp.sock";
 
+/// Name of the socket of the guest's port.
+pub(crate) const PORT: &str = "port.sock";
+
 /// Name of the kernel that was chosen as a Chromebook's firmware does. The command line does not depend on which it is:
 /// what is signed is handed over by the control socket.
 pub(crate) const KERNEL: &str = "bzImage";
-
-/// Name of the image as a card: cards have a power of two of bytes, and images do not.
-pub(crate) const CARD: &str = "card.qcow2";
 
 /// Name of the file that QEMU writes the screen to.
 pub(crate) const SCREEN: &str = "screen.bin";
@@ -54,22 +72,41 @@ pub(crate) const SCREEN: &str = "screen.bin";
 /// Name of the guest's copy of the firmware variables.
 pub(crate) const VARS: &str = "vars.fd";
 
+/// Starts a shell on the port of a guest that has systemd; without success or failure of its own, as either would switch
+/// the machine off. The driver and the device may come later than the unit.
+const SYSTEMD_SHELL: &str = "systemd.run=\"/bin/sh -c 'p=/dev/virtio-ports/bootway; modprobe virtio_console; \
+                             until [ -e $p ]; do sleep .05; done; exec sh <>$p >&0 2>&0'\" \
+                             systemd.run_success_action=none systemd.run_failure_action=none";
+
+/// Name of what is written to in the place of disk `n`.
+pub(crate) fn disk_name(n: usize) -> String {
+    format!("disk{n}.qcow2")
+}
+
 /// The command lines that boot `media` on `machine`: one, of QEMU, in `scratch`.
 ///
 /// The guest's serial port is QEMU's standard input and output. It begins paused, so that whoever connects to
-/// `qmp.sock` misses nothing. Writes to the image go to a temporary file in `scratch`, which outlives the guest's
-/// reboots and ends with QEMU.
+/// `qmp.sock` misses nothing. Writes to disks go to files in `scratch`, which outlive the guest's reboots.
 pub fn commands(machine: &Machine, boot: Boot, media: &Media, host: &Host, scratch: &Utf8Path) -> Vec<Cmd> {
-    let memory =
-        machine.memory.round_up(Bytes::new(1 << 20)).map_or(u64::MAX >> 20, |memory| memory.get() >> 20);
+    vec![command(machine, boot, media, host, Memory::Own, scratch)]
+}
+
+/// The same, for a machine with its memory in a file.
+pub(crate) fn command(
+    machine: &Machine,
+    boot: Boot,
+    media: &Media,
+    host: &Host,
+    memory: Memory<'_>,
+    scratch: &Utf8Path,
+) -> Cmd {
     let mut cmd = Cmd::new(Tool::QemuX86)
         .dir(scratch)
         .env("TMPDIR", scratch.as_str())
         .stdin_pipe()
         .limit(LIMIT)
         .args(basics(host.accel))
-        .arg("-m")
-        .arg(format!("{memory}M"))
+        .args(memory_options(machine.memory, memory))
         .arg("-smp")
         .arg(machine.cpus.to_string())
         .args(["-S", "-chardev"])
@@ -83,54 +120,119 @@ pub fn commands(machine: &Machine, boot: Boot, media: &Media, host: &Host, scrat
             .arg("-drive")
             .arg(format!("if=pflash,unit=1,format=raw,file={VARS}"));
     }
-    if boot == Boot::Chromeos {
+    if machine.screen {
         cmd = cmd.args(["-vga", "std"]);
     } else if machine.firmware == Firmware::Bios {
         // Without a screen SeaBIOS, and the boot loaders that print through it, use the serial port.
         cmd = cmd.args(["-machine", "graphics=off"]);
     }
-    if let Some(image) = &media.image {
-        cmd = cmd.args(disk(image, media.attach.unwrap_or(Attach::Virtio), boot));
-    }
+    cmd = cmd.args(disks(machine, boot, media)).args(connections(machine, boot));
     if boot == Boot::Kernel {
         let given = [("-kernel", &media.kernel), ("-initrd", &media.initrd)];
         for (flag, path) in given.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?))) {
             cmd = cmd.arg(flag).arg(path.as_str());
         }
-        if let Some(cmdline) = &media.cmdline {
-            cmd = cmd.arg("-append").arg(cmdline);
+        let shell = (machine.channel == Channel::Systemd).then_some(SYSTEMD_SHELL);
+        let cmdline: Vec<&str> = media.cmdline.as_deref().into_iter().chain(shell).collect();
+        if !cmdline.is_empty() {
+            cmd = cmd.arg("-append").arg(cmdline.join(" "));
         }
     }
     if boot == Boot::Chromeos {
         cmd = cmd.args(["--preconfig", "-kernel", KERNEL]);
     }
-    vec![cmd]
+    cmd
 }
 
-/// The options that make `image` a disk of the machine.
-fn disk(image: &Utf8Path, attach: Attach, boot: Boot) -> Vec<String> {
-    // A kernel that QEMU loads has taken the first place already; cards have none.
-    let first = if boot == Boot::Disk { ",bootindex=0" } else { "" };
-    let image = option(image.as_str());
-    let drive = match attach {
-        // Its base is only read, and it is gone with the scratch directory.
-        Attach::Sd => format!("if=none,id=disk,format=qcow2,file={CARD}"),
-        Attach::Virtio | Attach::Usb | Attach::Nvme => {
-            format!("if=none,id=disk,format=raw,snapshot=on,file={image}")
+/// How much memory, and where it is.
+fn memory_options(size: Bytes, memory: Memory<'_>) -> Vec<String> {
+    let size = size.round_up(Bytes::new(1 << 20)).map_or(u64::MAX >> 20, |size| size.get() >> 20);
+    let (path, share, incoming) = match memory {
+        Memory::Own => return vec!["-m".to_owned(), format!("{size}M")],
+        Memory::Kept(path) => (path, "on", None),
+        Memory::Restored(path) => (path, "off", Some(["-incoming", "defer"])),
+    };
+    let path = option(path.as_str());
+    let backend = format!("memory-backend-file,id=pc.ram,size={size}M,share={share},mem-path={path}");
+    let options = ["-m", &format!("{size}M"), "-object", &backend, "-machine", "memory-backend=pc.ram"];
+    options.into_iter().chain(incoming.into_iter().flatten()).map(str::to_owned).collect()
+}
+
+/// The options of all disks: images first, then the machine's own.
+fn disks(machine: &Machine, boot: Boot, media: &Media) -> Vec<String> {
+    // A kernel that QEMU loads has taken the first place already.
+    let starts = matches!(boot, Boot::Disk | Boot::Iso);
+    let images = media.images.iter().map(|image| (image.attach, None, Some(image)));
+    let own = machine
+        .disks
+        .iter()
+        .map(|disk| (disk.attach.unwrap_or(Attach::Virtio), disk.serial.as_deref(), None));
+    let mut options = Vec::new();
+    let mut controllers = Vec::new();
+    for (n, (attach, serial, image)) in images.chain(own).enumerate() {
+        let drive = match (attach, image) {
+            (Attach::Cdrom, Some(image)) => {
+                format!("if=none,id=disk{n},format=raw,readonly=on,file={}", option(image.path.as_str()))
+            }
+            // What is written is gone with the machine: whoever waits for it to be on the host's disk waits for nothing.
+            _ => format!("if=none,id=disk{n},format=qcow2,cache=unsafe,file={}", disk_name(n)),
+        };
+        options.extend(["-drive".to_owned(), drive]);
+        let controller = match attach {
+            Attach::Usb => Some("qemu-xhci"),
+            Attach::Sd => Some("sdhci-pci"),
+            Attach::Virtio | Attach::Nvme | Attach::Sata | Attach::Cdrom => None,
+        };
+        // One stick after the other fits into the same controller; a slot for cards has room for one.
+        if let Some(controller) = controller.filter(|it| *it == "sdhci-pci" || !controllers.contains(it)) {
+            controllers.push(controller);
+            options.extend(["-device".to_owned(), controller.to_owned()]);
         }
-    };
-    let (controller, device) = match attach {
-        Attach::Virtio => (None, format!("virtio-blk-pci,drive=disk{first}")),
-        Attach::Usb => (Some("qemu-xhci"), format!("usb-storage,drive=disk,removable=on{first}")),
-        Attach::Sd => (Some("sdhci-pci"), "sd-card,drive=disk".to_owned()),
-        Attach::Nvme => (None, format!("nvme,serial=bootway,drive=disk{first}")),
-    };
-    let mut options = vec!["-drive".to_owned(), drive];
-    for device in controller.map(str::to_owned).into_iter().chain([device]) {
+        let first = if starts && n == 0 { ",bootindex=0" } else { "" };
+        let serial = serial.map(|serial| format!(",serial={}", option(serial))).unwrap_or_default();
+        let device = match attach {
+            Attach::Virtio => format!("virtio-blk-pci,drive=disk{n}{serial}{first}"),
+            Attach::Usb => format!("usb-storage,drive=disk{n},removable=on{serial}{first}"),
+            // Firmware does not start from cards.
+            Attach::Sd => format!("sd-card,drive=disk{n}"),
+            Attach::Nvme if serial.is_empty() => format!("nvme,serial=bootway{n},drive=disk{n}{first}"),
+            Attach::Nvme => format!("nvme,drive=disk{n}{serial}{first}"),
+            Attach::Sata => format!("ide-hd,drive=disk{n}{serial}{first}"),
+            Attach::Cdrom => format!("ide-cd,drive=disk{n}{serial}{first}"),
+        };
         options.extend(["-device".to_owned(), device]);
     }
     options
 }
+
+/// The options of what leads out of the machine.
+fn connections(machine: &Machine, boot: Boot) -> Vec<String> {
+    let mut options = Vec::new();
+    let mut add = |key: &str, value: String| options.extend([key.to_owned(), value]);
+    if let Some(net) = &machine.net {
+        let restrict = if net.isolated { ",restrict=on" } else { "" };
+        add("-netdev", format!("user,id=net0{restrict}"));
+        add("-device", "virtio-net-pci,netdev=net0".to_owned());
+    }
+    if matches!(machine.channel, Channel::Port | Channel::Systemd) {
+        add("-device", "virtio-serial-pci".to_owned());
+        add("-chardev", format!("socket,id=port,path={PORT},server=on,wait=off"));
+        add("-device", "virtserialport,chardev=port,name=bootway".to_owned());
+    }
+    if machine.channel == Channel::Systemd && boot != Boot::Kernel {
+        let line = option(SYSTEMD_SHELL);
+        add("-smbios", format!("type=11,value=io.systemd.stub.kernel-cmdline-extra={line}"));
+    }
+    if machine.tpm {
+        add("-chardev", format!("socket,id=tpm,path={TPM}"));
+        add("-tpmdev", "emulator,id=tpm0,chardev=tpm".to_owned());
+        add("-device", "tpm-crb,tpmdev=tpm0".to_owned());
+    }
+    options
+}
+
+/// Name of the socket of the TPM.
+pub(crate) const TPM: &str = "tpm.sock";
 
 /// What every QEMU of ours is given: no configuration of the host, no display, no network, a serial port on standard
 /// input and output, and system calls that it does not need denied.
@@ -170,6 +272,10 @@ mod tests {
         Host { accel, firmware: Some(firmware) }
     }
 
+    fn image(path: &str, attach: Attach) -> ImageFile {
+        ImageFile { path: path.into(), attach }
+    }
+
     fn shown(boot: Boot, media: &Media, accel: AccelKind) -> String {
         let machine = Machine::resolve(None, &Machines::new(), boot).unwrap();
         commands(&machine, boot, media, &host(accel), "/scratch/boots".into())[0].to_string()
@@ -177,14 +283,13 @@ mod tests {
 
     #[test]
     fn a_disk_starts_from_uefi() {
-        let media = Media { image: Some("/out/a,b disk.img".into()), ..Media::default() };
+        let media = Media { images: vec![image("/out/a,b disk.img", Attach::Virtio)], ..Media::default() };
         insta::assert_snapshot!(shown(Boot::Disk, &media, AccelKind::Tcg), @"cd /scratch/boots && TMPDIR=/scratch/boots qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel tcg,thread=multi -cpu max -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -display none -nic none -chardev stdio,id=console,signal=off -serial chardev:console -m 512M -smp 1 -S -chardev socket,id=qmp,path=qmp.sock,server=on,wait=off -mon chardev=qmp,mode=control -action panic=none -device pvpanic -device virtio-rng-pci -drive if=pflash,unit=0,format=raw,readonly=on,file=/fw/CODE.fd -drive if=pflash,unit=1,format=raw,file=vars.fd -drive 'if=none,id=disk,format=raw,snapshot=on,file=/out/a,,b disk.img' -device virtio-blk-pci,drive=disk,bootindex=0");
     }
 
     #[test]
     fn a_kernel_is_loaded_with_exactly_the_command_line_of_the_plan() {
         let media = Media {
-            image: None,
             kernel: Some("/out/vmlinuz".into()),
             initrd: Some("/out/initramfs.img".into()),
             cmdline: Some("console=ttyS0 quiet".to_owned()),
@@ -196,8 +301,7 @@ mod tests {
     #[test]
     fn a_chromebook_has_a_screen_and_a_kernel_that_is_not_known_yet() {
         let media = Media {
-            image: Some("/out/shim.bin".into()),
-            attach: Some(Attach::Usb),
+            images: vec![image("/out/shim.bin", Attach::Usb)],
             cmdline: Some("console=ttyS0".to_owned()),
             ..Media::default()
         };
@@ -205,16 +309,38 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_is_attached_in_four_ways() {
-        let shown = |attach, boot| disk("/a,b".into(), attach, boot).join(" ");
-        let all = [Attach::Virtio, Attach::Usb, Attach::Sd, Attach::Nvme];
+    fn disks_are_attached_in_six_ways() {
+        let machine = Machine::resolve(None, &Machines::new(), Boot::Disk).unwrap();
+        let shown = |attach, boot| {
+            let media = Media { images: vec![image("/a,b", attach)], ..Media::default() };
+            disks(&machine, boot, &media).join(" ")
+        };
+        let all = [Attach::Virtio, Attach::Usb, Attach::Sd, Attach::Nvme, Attach::Sata, Attach::Cdrom];
         let lines: Vec<_> = all.map(|attach| shown(attach, Boot::Disk)).to_vec();
-        insta::assert_snapshot!(lines.join("\n"), @"
-        -drive if=none,id=disk,format=raw,snapshot=on,file=/a,,b -device virtio-blk-pci,drive=disk,bootindex=0
-        -drive if=none,id=disk,format=raw,snapshot=on,file=/a,,b -device qemu-xhci -device usb-storage,drive=disk,removable=on,bootindex=0
-        -drive if=none,id=disk,format=qcow2,file=card.qcow2 -device sdhci-pci -device sd-card,drive=disk
-        -drive if=none,id=disk,format=raw,snapshot=on,file=/a,,b -device nvme,serial=bootway,drive=disk,bootindex=0
-        ");
-        insta::assert_snapshot!(shown(Attach::Nvme, Boot::Chromeos), @"-drive if=none,id=disk,format=raw,snapshot=on,file=/a,,b -device nvme,serial=bootway,drive=disk");
+        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(shown(Attach::Nvme, Boot::Chromeos), @"");
+    }
+
+    #[test]
+    fn a_machine_has_disks_a_network_a_screen_a_tpm_and_a_port() {
+        let machines: Machines = serde_json::from_str(
+            r#"{"m": {
+                "firmware": "bios", "screen": true, "tpm": true, "channel": "systemd",
+                "disk": [{"size": "4GiB", "serial": "a,b"}, {"size": "1GiB", "attach": "usb"}, {"size": "1GiB", "attach": "usb"}],
+                "net": {"forward": {"ssh": 22}, "isolated": true}
+            }}"#,
+        )
+        .unwrap();
+        let machine = Machine::resolve(Some(&bootway_plan::Name::fixed("m")), &machines, Boot::Iso).unwrap();
+        let media = Media { images: vec![image("/out/a.iso", Attach::Cdrom)], ..Media::default() };
+        let cmd = command(
+            &machine,
+            Boot::Iso,
+            &media,
+            &host(AccelKind::Tcg),
+            Memory::Kept("/state/ram".into()),
+            "/s".into(),
+        );
+        insta::assert_snapshot!(cmd.to_string().replace(" -", "\n-"), @"");
     }
 }

@@ -7,6 +7,7 @@ use std::{
 
 use bootway_exec::{Cmd, Cx, Exit, Poll, Process};
 use bootway_plan::{Bytes, EventKind, Stream};
+use serde_json::Value;
 
 use crate::{
     VmError,
@@ -15,6 +16,7 @@ use crate::{
     command::SCREEN,
     console::Console,
     keyboard,
+    port::Port,
     qmp::{Cause, MachineEvent, Message, Qmp, Request},
     screen::{self, Screen},
     shell::OURS,
@@ -26,6 +28,9 @@ const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The same while QEMU starts, which takes 30 ms: nothing tells that its control socket is there.
 const START_PATIENCE: Duration = Duration::from_millis(5);
+
+/// The same while something is waited for that takes milliseconds, and that a socket tells, not the console.
+const HASTE: Duration = Duration::from_millis(1);
 
 /// QEMU needs 30 ms until it listens; a busy host is not a thousand times slower.
 const CONTROL_LIMIT: Duration = Duration::from_mins(1);
@@ -44,6 +49,14 @@ pub(crate) struct Guest<'a> {
     cx: &'a Cx<'a>,
     process: Box<dyn Process>,
     qmp: Qmp,
+    /// The guest's port, if it has one.
+    port: Option<Port>,
+    /// What QEMU answered to whoever waits for it.
+    answers: Vec<(Request, Value)>,
+    /// How far the machine's state has come, out or in.
+    migration: Option<String>,
+    /// Whether something is waited for that takes milliseconds.
+    hasty: bool,
     ansi: Ansi,
     console: Console,
     stderr: bootway_exec::Lines,
@@ -71,8 +84,14 @@ pub(crate) struct Guest<'a> {
 pub(crate) struct Start {
     /// A command line for its kernel, that is not on QEMU's.
     pub(crate) cmdline: Option<String>,
-    /// It has a screen in text mode.
+    /// It has a screen in text mode, which is told.
     pub(crate) screen: bool,
+    /// It has a port.
+    pub(crate) port: bool,
+    /// Its state comes from a socket, and is what it goes on with.
+    pub(crate) restored: bool,
+    /// Ports of the host, and of the guest that they lead to.
+    pub(crate) forwards: Vec<(u16, u16)>,
 }
 
 /// What happened in a moment.
@@ -80,6 +99,8 @@ pub(crate) struct Start {
 pub(crate) struct Turn {
     /// Text of the console.
     pub(crate) text: Vec<u8>,
+    /// Text of the port.
+    pub(crate) port: Vec<u8>,
     /// The guest, or somebody on the host, reset the machine.
     pub(crate) reset: Option<Cause>,
 }
@@ -89,7 +110,11 @@ impl<'a> Guest<'a> {
     pub(crate) fn start(cx: &'a Cx<'a>, cmd: &Cmd, start: Start) -> Result<Self, VmError> {
         let mut first: Vec<_> =
             start.cmdline.into_iter().flat_map(|it| [Request::Cmdline(it), Request::Make]).collect();
-        first.push(Request::Start);
+        first.extend(
+            start.forwards.iter().map(|(host, guest)| Request::Forward { host: *host, guest: *guest }),
+        );
+        first.push(if start.restored { Request::Capabilities } else { Request::Start });
+        let port = start.port.then(|| Port::new(cx.scratch)).transpose().map_err(VmError::io(cx.scratch))?;
         let qmp = Qmp::new(cx.scratch, first).map_err(VmError::io(cx.scratch))?;
         (cx.emit)(EventKind::Command { line: cmd.to_string() });
         let process = cx.runner.spawn(cmd)?;
@@ -98,6 +123,10 @@ impl<'a> Guest<'a> {
             cx,
             process,
             qmp,
+            port,
+            answers: Vec::new(),
+            migration: None,
+            hasty: start.restored,
             ansi: Ansi::default(),
             console: Console::default(),
             stderr: bootway_exec::Lines::default(),
@@ -136,7 +165,11 @@ impl<'a> Guest<'a> {
         if !self.qmp.is_connected() && self.started.elapsed() >= CONTROL_LIMIT {
             return Err(VmError::NoControl { limit: CONTROL_LIMIT });
         }
-        let patience = if self.qmp.is_connected() { PATIENCE } else { START_PATIENCE };
+        let patience = match (self.hasty, self.qmp.is_connected()) {
+            (true, _) => HASTE,
+            (false, true) => PATIENCE,
+            (false, false) => START_PATIENCE,
+        };
         let mut turn = Turn::default();
         match self.process.poll(patience) {
             Poll::Output(Stream::Stdout | Stream::Console, bytes) => {
@@ -167,15 +200,94 @@ impl<'a> Guest<'a> {
                 Message::Event(MachineEvent::Reset(cause)) => turn.reset = Some(cause),
                 Message::Event(MachineEvent::Shutdown(cause)) => self.off = Some(cause),
                 Message::Event(MachineEvent::Panicked) => self.panicked = true,
-                Message::Done(Request::Memory { .. }) => self.look()?,
-                Message::Event(MachineEvent::Resumed) | Message::Done(_) => {}
+                Message::Event(MachineEvent::Migration(status)) => self.migration = Some(status),
+                Message::Done(Request::Memory { .. }, _) => self.look()?,
+                Message::Done(request @ Request::Forward { .. }, answer) => match answer.as_str() {
+                    Some("") | None => {}
+                    Some(why) => {
+                        let why = why.trim().to_owned();
+                        return Err(VmError::Control { command: request.command(), why });
+                    }
+                },
+                Message::Done(Request::Keys(_), _) | Message::Event(MachineEvent::Resumed) => {}
+                Message::Done(request, answer) => self.answers.push((request, answer)),
                 Message::Refused(request, why) => {
                     return Err(VmError::Control { command: request.command(), why });
                 }
             }
         }
         self.ask();
+        if let Some(port) = &mut self.port {
+            turn.port = port.read();
+            if !turn.port.is_empty() {
+                self.hear();
+            }
+        }
         Ok(turn)
+    }
+
+    /// Has QEMU do `request`, and waits for its answer. What the console shows meanwhile is told.
+    pub(crate) fn control(&mut self, request: Request, limit: Duration) -> Result<Value, VmError> {
+        let (command, asked) = (request.command(), Instant::now());
+        self.qmp.ask(request.clone());
+        self.hurried(|guest| {
+            loop {
+                if let Some(at) = guest.answers.iter().position(|(done, _)| *done == request) {
+                    return Ok(guest.answers.swap_remove(at).1);
+                }
+                if asked.elapsed() >= limit {
+                    let why = format!("no answer within {} s", limit.as_secs());
+                    return Err(VmError::Control { command, why });
+                }
+                let turn = guest.turn()?;
+                guest.show(&turn.text)?;
+            }
+        })
+    }
+
+    /// Waits until the machine's state has arrived where it is to go.
+    pub(crate) fn migrated(&mut self, limit: Duration) -> Result<(), VmError> {
+        let since = Instant::now();
+        let refused = |why: String| Err(VmError::Control { command: "migrate", why });
+        self.hurried(|guest| {
+            loop {
+                match guest.migration.as_deref() {
+                    Some("completed") => return Ok(()),
+                    Some("failed" | "cancelled") => {
+                        let answer = guest.control(Request::Migration, limit)?;
+                        let why = answer.get("error-desc").and_then(Value::as_str).unwrap_or("for no reason");
+                        return refused(why.to_owned());
+                    }
+                    _ if since.elapsed() >= limit => {
+                        return refused(format!("not done within {} s", limit.as_secs()));
+                    }
+                    _ => {
+                        let turn = guest.turn()?;
+                        guest.show(&turn.text)?;
+                    }
+                }
+            }
+        })
+    }
+
+    /// Does something that takes milliseconds.
+    fn hurried<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.hasty, true);
+        let done = work(self);
+        self.hasty = before;
+        done
+    }
+
+    /// What is waited for next takes milliseconds, or may take its time.
+    pub(crate) const fn hurry(&mut self, hasty: bool) {
+        self.hasty = hasty;
+    }
+
+    /// Says `text` to the port.
+    pub(crate) fn tell_port(&mut self, text: &str) {
+        if let Some(port) = &mut self.port {
+            port.write(text.as_bytes());
+        }
     }
 
     /// Asks QEMU for what is due: the screen, a key.
@@ -309,6 +421,19 @@ impl<'a> Guest<'a> {
     /// Whether QEMU has ended, and all of its output was seen.
     pub(crate) const fn has_ended(&self) -> bool {
         self.ended.is_some()
+    }
+
+    /// Has QEMU end, and waits for that.
+    pub(crate) fn quit(&mut self, limit: Duration) -> Result<(), VmError> {
+        let asked = Instant::now();
+        self.qmp.ask(Request::Quit);
+        self.hurried(|guest| {
+            while !guest.has_ended() && asked.elapsed() < limit {
+                let turn = guest.turn()?;
+                guest.show(&turn.text)?;
+            }
+            Ok(())
+        })
     }
 
     /// Ends QEMU.

@@ -2,7 +2,9 @@
 
 use bootway_plan::{
     Bytes, Class, Explain, Millis, Name,
-    step::{AccelWish, Arch, Boot, Firmware, Limits, Login, MachineSpec, Machines},
+    step::{
+        AccelWish, Arch, Boot, Channel, Firmware, Limits, Login, MachineDisk, MachineSpec, Machines, Net,
+    },
 };
 use thiserror::Error;
 
@@ -28,6 +30,16 @@ pub struct Machine {
     pub accel: AccelWish,
     /// What starts first.
     pub firmware: Firmware,
+    /// Empty disks that it has, behind its images.
+    pub disks: Vec<MachineDisk>,
+    /// Its network, if it has one.
+    pub net: Option<Net>,
+    /// Whether it has a TPM.
+    pub tpm: bool,
+    /// Whether it has a screen.
+    pub screen: bool,
+    /// How its guest is talked to.
+    pub channel: Channel,
     /// How to get a shell on its serial console.
     pub login: Login,
     /// Times after which something is wrong.
@@ -93,7 +105,7 @@ impl Machine {
     fn of(spec: MachineSpec, boot: Boot) -> Self {
         let Limits { boot: boot_limit, check, power_off } = spec.limits.unwrap_or_default();
         let (firmware, memory) = match boot {
-            Boot::Disk => (Firmware::Uefi, MEMORY),
+            Boot::Disk | Boot::Iso => (Firmware::Uefi, MEMORY),
             Boot::Kernel => (Firmware::Bios, MEMORY),
             Boot::Chromeos => (Firmware::Bios, SHIM_MEMORY),
         };
@@ -103,6 +115,11 @@ impl Machine {
             cpus: spec.cpus.unwrap_or(1).max(1),
             accel: spec.accel.unwrap_or_default(),
             firmware: spec.firmware.unwrap_or(firmware),
+            disks: spec.disks,
+            net: spec.net,
+            tpm: spec.tpm.unwrap_or(false),
+            screen: spec.screen.unwrap_or(boot == Boot::Chromeos),
+            channel: spec.channel.unwrap_or_default(),
             login: spec.login.unwrap_or_else(|| Login {
                 prompt: None,
                 user: "root".to_owned(),

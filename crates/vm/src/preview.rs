@@ -4,11 +4,7 @@ use bootway_exec::{Cmd, Cx};
 use bootway_plan::step::{Machines, Vm};
 use camino::Utf8Path;
 
-use crate::{
-    Machine, VmError,
-    boot::{host, media},
-    commands,
-};
+use crate::{Machine, VmError, boot::host, commands, setup::media};
 
 /// The command lines that [`vm`](crate::vm()) would run on this host.
 ///

@@ -3,17 +3,13 @@
 use std::{
     collections::VecDeque,
     io::{ErrorKind, Read as _, Write as _},
-    os::{
-        fd::{AsRawFd as _, OwnedFd},
-        unix::net::UnixStream,
-    },
+    os::{fd::OwnedFd, unix::net::UnixStream},
 };
 
 use camino::Utf8Path;
-use rustix::fs::{Mode, OFlags, open};
 use serde_json::{Value, json};
 
-use crate::command::SOCKET;
+use crate::{command::SOCKET, socket};
 
 /// What happened to the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +22,8 @@ pub(crate) enum MachineEvent {
     Shutdown(Cause),
     /// Its kernel says that it panicked.
     Panicked,
+    /// Its state is on its way out or in: how far that is, in QEMU's word.
+    Migration(String),
 }
 
 /// Who did it.
@@ -50,6 +48,20 @@ pub(crate) enum Request {
     Memory { address: u64, size: u64, file: &'static str },
     /// Press these keys together.
     Keys(Vec<&'static str>),
+    /// Leave memory that is in a shared file out of the state, and tell how far it has come.
+    Capabilities,
+    /// Send the state to this socket, which somebody else has made.
+    Save(&'static str),
+    /// Take the state from this socket, which QEMU makes.
+    Load(&'static str),
+    /// Why there is no state.
+    Migration,
+    /// Let this port of the host lead to a port of the guest.
+    Forward { host: u16, guest: u16 },
+    /// Write a picture of the screen to this file.
+    Picture(String),
+    /// End.
+    Quit,
 }
 
 impl Request {
@@ -61,13 +73,29 @@ impl Request {
             Self::Start => "cont",
             Self::Memory { .. } => "pmemsave",
             Self::Keys(_) => "send-key",
+            Self::Capabilities => "migrate-set-capabilities",
+            Self::Save(_) => "migrate",
+            Self::Load(_) => "migrate-incoming",
+            Self::Migration => "query-migrate",
+            Self::Forward { .. } => "human-monitor-command",
+            Self::Picture(_) => "screendump",
+            Self::Quit => "quit",
         }
     }
 
     fn arguments(&self) -> Value {
         match self {
             Self::Cmdline(line) => json!({"path": "/machine", "property": "append", "value": line}),
-            Self::Make | Self::Start => json!({}),
+            Self::Make | Self::Start | Self::Migration | Self::Quit => json!({}),
+            Self::Capabilities => {
+                let on = |name: &str| json!({"capability": name, "state": true});
+                json!({"capabilities": [on("x-ignore-shared"), on("events")]})
+            }
+            Self::Save(socket) | Self::Load(socket) => json!({"uri": format!("unix:{socket}")}),
+            Self::Forward { host, guest } => {
+                json!({"command-line": format!("hostfwd_add net0 tcp:127.0.0.1:{host}-:{guest}")})
+            }
+            Self::Picture(file) => json!({"filename": file, "format": "png"}),
             Self::Memory { address, size, file } => json!({"val": address, "size": size, "filename": file}),
             Self::Keys(keys) => {
                 let keys: Vec<_> = keys.iter().map(|key| json!({"type": "qcode", "data": key})).collect();
@@ -82,8 +110,8 @@ impl Request {
 pub(crate) enum Message {
     /// Something happened to the machine.
     Event(MachineEvent),
-    /// It did this.
-    Done(Request),
+    /// It did this, and answered so.
+    Done(Request, Value),
     /// It did not do this, and why.
     Refused(Request, String),
 }
@@ -112,9 +140,8 @@ const MESSAGE_LIMIT: usize = 1 << 20;
 impl Qmp {
     /// For the QEMU that runs in `dir`, which is asked for `first` as soon as it listens.
     pub(crate) fn new(dir: &Utf8Path, first: impl IntoIterator<Item = Request>) -> std::io::Result<Self> {
-        let dir = open(dir.as_std_path(), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let mut qmp = Self {
-            dir,
+            dir: socket::dir(dir)?,
             stream: None,
             received: Vec::new(),
             unsent: OPENING.to_vec(),
@@ -162,19 +189,17 @@ impl Qmp {
         let id = message.get("id")?.as_u64()?;
         let at = self.open.iter().position(|(open, _)| *open == id)?;
         let (_, request) = self.open.remove(at)?;
-        let Some(error) = message.get("error") else { return Some(Message::Done(request)) };
+        let Some(error) = message.get("error") else {
+            return Some(Message::Done(request, message.get("return").cloned().unwrap_or_default()));
+        };
         let why = error.get("desc").and_then(Value::as_str).unwrap_or("for no reason").to_owned();
         Some(Message::Refused(request, why))
     }
 
     /// Connects, if QEMU listens by now.
     fn connect(&mut self) {
-        if self.stream.is_none()
-            && let Ok(stream) =
-                UnixStream::connect(format!("/proc/self/fd/{}/{SOCKET}", self.dir.as_raw_fd()))
-            && stream.set_nonblocking(true).is_ok()
-        {
-            self.stream = Some(stream);
+        if self.stream.is_none() {
+            self.stream = socket::connect(&self.dir, SOCKET);
         }
     }
 
@@ -218,13 +243,17 @@ fn event(message: &Value) -> Option<MachineEvent> {
         "RESET" => Some(MachineEvent::Reset(cause())),
         "SHUTDOWN" => Some(MachineEvent::Shutdown(cause())),
         "GUEST_PANICKED" => Some(MachineEvent::Panicked),
+        "MIGRATION" => {
+            let status = message.get("data").and_then(|data| data.get("status")).and_then(Value::as_str);
+            status.map(|status| MachineEvent::Migration(status.to_owned()))
+        }
         _ => None, // There are dozens, and more in each version.
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixListener;
+    use std::os::{fd::AsRawFd as _, unix::net::UnixListener};
 
     use super::*;
 
@@ -280,10 +309,10 @@ mod tests {
         let keys = Request::Keys(vec!["shift", "a"]);
         qmp.ask(keys.clone());
         peer.write_all(b"{\"QMP\": {}}\n{\"return\": {}}\n{\"return\": {}, \"id\": 1}\n").unwrap();
-        assert_eq!(qmp.messages(), [Message::Done(cmdline())]);
+        assert_eq!(qmp.messages(), [Message::Done(cmdline(), json!({}))]);
         peer.write_all(b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, \"id\": 2}\n").unwrap();
         peer.write_all(b"{\"return\": {}, \"id\": 3}\n{\"return\": {}, \"id\": 3}\n{\"id\": -1}\n").unwrap();
-        let wanted = [Message::Refused(Request::Make, "no".to_owned()), Message::Done(keys)];
+        let wanted = [Message::Refused(Request::Make, "no".to_owned()), Message::Done(keys, json!({}))];
         assert_eq!(qmp.messages(), wanted);
         drop(qmp);
         let mut said = String::new();

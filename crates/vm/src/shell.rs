@@ -11,7 +11,7 @@ use crate::watcher::find;
 mod frame;
 mod kernel;
 
-pub(crate) use frame::{Ended, Frame};
+pub(crate) use frame::{Ended, Frame, to_base64};
 use kernel::{Kernel, Speech};
 
 /// How a guest can send a command's output.
@@ -59,6 +59,8 @@ pub(crate) struct Session {
 enum Stage {
     /// Nobody was asked anything.
     Boot,
+    /// A shell without a prompt was asked already, and will answer when it is there.
+    Asked,
     /// The name was given.
     Named,
     /// The password was given.
@@ -80,6 +82,13 @@ impl Session {
         }
     }
 
+    /// Begins with a shell that has no prompt and no terminal; returns what it is asked, too.
+    pub(crate) fn direct(login: &Login, counter: u32) -> (Self, String) {
+        let session = Self { stage: Stage::Asked, ..Self::new(login, counter) };
+        let question = format!("{}\n", session.question());
+        (session, question)
+    }
+
     /// Takes text of the console.
     pub(crate) fn push(&mut self, text: &[u8]) {
         self.fresh.extend(self.kernel.cut(text).0);
@@ -93,6 +102,9 @@ impl Session {
             if self.saw(&format!("<{} {answer}>", self.marker)) {
                 return Next::Ready(encoding);
             }
+        }
+        if self.stage == Stage::Asked {
+            return Next::Wait;
         }
         if self.stage != Stage::Boot && self.saw("Login incorrect") {
             return Next::Refused(format!("the guest refused the login of `{}`", self.login.user));
@@ -137,6 +149,7 @@ impl Session {
         match self.stage {
             Stage::Boot => self.login.prompt.is_none(),
             Stage::Named | Stage::Trusted => true,
+            Stage::Asked => false,
         }
     }
 

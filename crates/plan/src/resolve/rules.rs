@@ -147,7 +147,7 @@ pub(super) fn check_on_machine(
     problems: &mut Collector<'_>,
 ) {
     let has_screen = vm.boot == Boot::Chromeos || machine.screen == Some(true);
-    let has_ssh = machine.net.as_ref().is_some_and(|net| net.forward.values().any(|port| *port == 22));
+    let has_ssh = machine.net.as_ref().is_some_and(|net| net.forward.values().any(|port| port.guest() == 22));
     for check in vm.all_checks() {
         if (check.screen.is_some() || check.screenshot.is_some()) && !has_screen {
             let message = format!(

@@ -12,7 +12,7 @@ pub use check::{
     Check, CheckKind, CopyIn, CopyOut, Look, RunCheck, Screenshot, UnitCheck, UnitState, WaitFile,
 };
 pub use machine::{
-    AccelWish, Arch, Channel, Firmware, Limits, Login, MachineDisk, MachineSpec, Machines, Net,
+    AccelWish, Arch, Channel, Firmware, Forward, Limits, Login, MachineDisk, MachineSpec, Machines, Net,
 };
 
 /// Boot an image and decide its checks, in their order. The image is never written to.
@@ -45,6 +45,9 @@ pub struct Vm {
     /// guest can be seen: `console=tty1 console=ttyS0,115200 no-scroll` unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cmdline: Option<String>,
+    /// The private key that the guest lets us in with, for checks with `ssh`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_key: Option<Source>,
     /// What must be seen, in this order; the machine is ready for its tests once all of them have passed.
     #[serde(default, rename = "check", skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
@@ -101,9 +104,15 @@ pub struct ImageDisk {
 
 impl Vm {
     pub(super) fn sources(&self) -> Vec<&Source> {
+        let tests = self.tests.iter().flat_map(|test| &test.checks).flat_map(Check::sources);
+        self.ready_sources().chain(&self.ssh_key).chain(tests).collect()
+    }
+
+    /// What the machine depends on as it is when it is ready.
+    pub fn ready_sources(&self) -> impl Iterator<Item = &Source> {
         let own = [&self.image, &self.kernel, &self.initrd].into_iter().flatten();
         let disks = self.disks.iter().map(|disk| &disk.image);
-        own.chain(disks).chain(self.all_checks().flat_map(Check::sources)).collect()
+        own.chain(disks).chain(self.checks.iter().flat_map(Check::sources))
     }
 
     /// Those of the step, then those of each test.

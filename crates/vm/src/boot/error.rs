@@ -121,10 +121,26 @@ pub enum VmError {
         limit: usize,
     },
     /// A disk cannot be what it is to be.
-    #[error("`{path}` cannot be an SD card: it is too big, or its name is too long")]
-    Card {
+    #[error("`{path}` cannot be a disk of the machine: it is too big, or its name is too long")]
+    Disk {
         /// The image.
         path: Utf8PathBuf,
+    },
+    /// A machine cannot be kept as it is.
+    #[error("the machine cannot be saved: {reason}")]
+    NotKept {
+        /// Why.
+        reason: String,
+    },
+    /// Tests were decided, and are not good.
+    #[error("test `{name}` failed{}: {error}", others(*more))]
+    Test {
+        /// The first that is not good.
+        name: String,
+        /// Why.
+        error: Box<VmError>,
+        /// How many others are not good either.
+        more: usize,
     },
     /// QEMU does not do what it is asked to.
     #[error("QEMU refused `{command}`: {why}")]
@@ -238,6 +254,7 @@ impl Explain for VmError {
         match self {
             Self::Machine(error) => error.class(),
             Self::Input(error) => error.class(),
+            Self::Test { error, .. } => error.class(),
             Self::Check(_) | Self::Nothing { .. } => Class::Plan,
             Self::NoFirmware
             | Self::NoKvm { .. }
@@ -246,7 +263,8 @@ impl Explain for VmError {
             | Self::Io { .. }
             | Self::NoControl { .. }
             | Self::Control { .. }
-            | Self::Card { .. }
+            | Self::NotKept { .. }
+            | Self::Disk { .. }
             | Self::QemuEnded { .. } => Class::Environment,
             Self::NotChosen { failure, .. } => failure.class,
             Self::Panicked { .. }
@@ -272,8 +290,12 @@ impl Explain for VmError {
             }
             Self::NoKvm { .. } => Some("set the machine's `accel = \"auto\"`, or use a host with KVM".to_owned()),
             Self::NotChosen { failure, .. } => failure.hint.clone(),
-            Self::Card { .. } => Some("attach it as another disk, or move it to a shorter path".to_owned()),
+            Self::Disk { .. } => Some("attach it as another disk, or move it to a shorter path".to_owned()),
             Self::NoShell { hint, .. } => Some(hint.clone()),
+            Self::Test { error, .. } => error.hint(),
+            Self::NotKept { .. } => {
+                Some("leave out `snapshot`, and each test boots a machine of its own".to_owned())
+            }
             Self::StepLimit { .. } => Some("raise the step's `limit`, or find out why it takes so long".to_owned()),
             Self::Panicked { line } => panic_hint(line).map(str::to_owned),
             Self::NothingToStart { .. } => Some(

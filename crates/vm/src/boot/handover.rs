@@ -5,7 +5,7 @@ use bootway_plan::{EventKind, Failure, Verdict};
 use camino::Utf8Path;
 
 use super::VmError;
-use crate::{command::KERNEL, guest::Start};
+use crate::command::KERNEL;
 
 /// Does what the firmware of a Chromebook does with the disk at a path.
 ///
@@ -54,13 +54,14 @@ const OBSERVED: &str = "console=tty1 console=ttyS0,115200 no-scroll";
 /// Linux on x86-64 takes so many bytes. Source: `COMMAND_LINE_SIZE`, arch/x86/include/asm/setup.h.
 const CMDLINE_LIMIT: usize = 2047;
 
-/// Asks `loader` what starts on `image`, tells what it looked at, and puts the kernel where QEMU finds it.
-pub(super) fn start(
+/// Asks `loader` what starts on `image`, tells what it looked at, and puts the kernel where QEMU finds it; returns the
+/// kernel's command line.
+pub(crate) fn kernel(
     cx: &Cx<'_>,
     image: &Utf8Path,
     behind: Option<&str>,
     loader: &Loader<'_>,
-) -> Result<Start, VmError> {
+) -> Result<String, VmError> {
     let looked = loader(image);
     for check in &looked.checks {
         (cx.emit)(EventKind::Check {
@@ -82,5 +83,5 @@ pub(super) fn start(
     }
     cx.note(format!("the kernel's command line is `{cmdline}`"));
     fs_err::write(cx.scratch.join(KERNEL), chosen.kernel).map_err(VmError::io(cx.scratch))?;
-    Ok(Start { cmdline: Some(cmdline), screen: true })
+    Ok(cmdline)
 }

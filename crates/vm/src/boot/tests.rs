@@ -1,15 +1,17 @@
 //! Guests that were recorded, and guests that really boot.
 
 use bootway_exec::{Input, Reply, Runner, Sandbox, ScriptedRunner, SystemRunner, Tool};
-use bootway_plan::{ArtifactKind, Bytes, Digest, Failure, Name, Source, Stream, step::MachineSpec};
+use bootway_plan::{ArtifactKind, Bytes, Digest, Failure, Name, Source, Stream, step::{Attach, MachineSpec}};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::*;
+use crate::{ImageFile, Media, commands};
 
 mod chromebook;
 mod cpio;
 mod opened;
 mod sector;
+mod suite;
 
 /// The file that tests boot.
 fn kernel() -> Utf8PathBuf {
@@ -394,7 +396,10 @@ fn the_preview_is_the_transcript() {
     let seen = boot_files(&runner, step, machine, &[("disk", b"disk")], |sandbox| {
         let (step, machines) = parse(step, machine);
         let machine = Machine::resolve(step.machine.as_ref(), &machines, step.boot).unwrap();
-        let media = Media { image: Some(sandbox.root().join("disk")), ..Media::default() };
+        let media = Media {
+            images: vec![ImageFile { path: sandbox.root().join("disk"), attach: Attach::Virtio }],
+            ..Media::default()
+        };
         let firmware = FirmwareFiles::find();
         assert!(firmware.is_some(), "install ovmf: `apt-get install ovmf`");
         let host = Host { accel: AccelKind::Tcg, firmware };

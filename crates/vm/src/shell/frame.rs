@@ -238,6 +238,26 @@ fn base64(text: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// Bytes as lines of base64. Source: RFC 4648, section 4; lines as `base64(1)` has them.
+pub(crate) fn to_base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    /// Bytes of a line of 76 digits.
+    const LINE: usize = 57;
+    let mut text = String::with_capacity(bytes.len() / 3 * 4 + bytes.len() / LINE + 8);
+    for line in bytes.chunks(LINE) {
+        for group in line.chunks(3) {
+            let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
+                << (8 * (3 - group.len()));
+            for n in 0..4 {
+                let digit = char::from(DIGITS[(bits >> (18 - 6 * n)) as usize & 63]);
+                text.push(if n > group.len() { '=' } else { digit });
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,6 +268,10 @@ mod tests {
             [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("^CZm9v\nYmFy\n", "foobar")]
         {
             assert_eq!(base64(text.as_bytes()), Some(bytes.into()));
+        }
+        for length in 0..200 {
+            let bytes: Vec<u8> = (0..length).map(|n| n * 7 ^ 0xA5).collect();
+            assert_eq!(base64(to_base64(&bytes).as_bytes()), Some(bytes));
         }
         for text in ["Z", "Zg", "Zg=", "Zg==Zg==", "Zm 9v", "Zm9v=", "random: crng"] {
             assert_eq!(base64(text.as_bytes()), None, "{text}");

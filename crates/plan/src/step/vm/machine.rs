@@ -83,13 +83,37 @@ pub struct MachineDisk {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Net {
-    /// Ports of the guest that can be reached from the host, by a name for each: `{ ssh = 22 }`. bootway chooses a
-    /// port of the host that is free, and commands find it in `BOOTWAY_PORT_NAME`.
+    /// Ports of the guest that can be reached from the host, by a name for each: `{ ssh = 22 }`. bootway chooses a port
+    /// of the host that is free, unless one is given: `{ web = { guest = 80, host = 8080 } }`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub forward: BTreeMap<String, u16>,
+    pub forward: BTreeMap<String, Forward>,
     /// Whether the guest can reach nothing but the host's answers.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub isolated: bool,
+}
+
+/// A port of a guest that can be reached from the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Forward {
+    /// Over any port of the host.
+    Any(u16),
+    /// Over this one, or not at all.
+    Fixed {
+        /// The guest's.
+        guest: u16,
+        /// The host's.
+        host: u16,
+    },
+}
+
+impl Forward {
+    /// The port of the guest.
+    pub const fn guest(self) -> u16 {
+        match self {
+            Self::Any(guest) | Self::Fixed { guest, .. } => guest,
+        }
+    }
 }
 
 /// How a guest is talked to.

@@ -1,0 +1,117 @@
+//! A machine with all that it needs of its host, ready to be switched on.
+
+use std::net::TcpListener;
+
+use bootway_exec::{Cmd, Cx};
+use bootway_plan::step::{self, Attach, Boot, Channel, Forward, Machines};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::{
+    Host, ImageFile, Machine, Media, VmError,
+    boot::{Loader, handover, host},
+    command::{Memory, command},
+    guest::{Guest, Start},
+    stage,
+};
+
+/// What a machine is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) machine: Machine,
+    pub(crate) boot: Boot,
+    pub(crate) media: Media,
+    pub(crate) host: Host,
+    pub(crate) ssh_key: Option<Utf8PathBuf>,
+    /// Ports of the host, and of the guest that they lead to; chosen for each machine that is switched on.
+    pub(crate) ports: Vec<(u16, u16)>,
+}
+
+impl Setup {
+    /// What `step` says.
+    pub(crate) fn of(cx: &Cx<'_>, step: &step::Vm, machines: &Machines) -> Result<Self, VmError> {
+        let machine = Machine::resolve(step.machine.as_ref(), machines, step.boot)?;
+        let media = media(cx, step)?;
+        let ssh_key =
+            step.ssh_key.as_ref().map(|key| cx.input(key).map(|key| key.path.clone())).transpose()?;
+        let host = host(cx, &machine)?;
+        Ok(Self { machine, boot: step.boot, media, host, ssh_key, ports: Vec::new() })
+    }
+
+    /// QEMU's command line in `scratch`.
+    pub(crate) fn command(&self, memory: Memory<'_>, scratch: &Utf8Path) -> Cmd {
+        command(&self.machine, self.boot, &self.media, &self.host, memory, scratch)
+    }
+
+    /// Chooses ports of the host, for a machine that is about to be switched on.
+    pub(crate) fn choose_ports(&mut self) -> Result<(), VmError> {
+        let forwards = self.machine.net.iter().flat_map(|net| net.forward.values());
+        self.ports = forwards
+            .map(|forward| match *forward {
+                Forward::Fixed { guest, host } => Ok((host, guest)),
+                Forward::Any(guest) => free_port().map(|host| (host, guest)),
+            })
+            .collect::<std::io::Result<_>>()
+            .map_err(VmError::io("127.0.0.1".into()))?;
+        Ok(())
+    }
+
+    /// The port of the host that leads to the guest's port for SSH.
+    pub(crate) fn ssh_port(&self) -> Option<u16> {
+        self.ports.iter().find(|(_, guest)| *guest == 22).map(|(host, _)| *host)
+    }
+
+    /// Switches the machine on, in the scratch directory of `cx`.
+    pub(crate) fn start<'a>(
+        &self,
+        cx: &'a Cx<'a>,
+        memory: Memory<'_>,
+        loader: &Loader<'_>,
+    ) -> Result<Guest<'a>, VmError> {
+        stage::fresh(cx.scratch, &self.machine, &self.media, &self.host)?;
+        let mut start = self.beginning();
+        if let (Boot::Chromeos, Some(image)) = (self.boot, self.media.images.first()) {
+            start.cmdline = Some(handover::kernel(cx, &image.path, self.media.cmdline.as_deref(), loader)?);
+        }
+        Guest::start(cx, &self.command(memory, cx.scratch), start)
+    }
+
+    /// How its guest starts, if nothing is special about it.
+    pub(crate) fn beginning(&self) -> Start {
+        Start {
+            cmdline: None,
+            // Pixels of a graphical screen are no text.
+            screen: self.machine.screen,
+            port: matches!(self.machine.channel, Channel::Port | Channel::Systemd),
+            restored: false,
+            forwards: self.ports.clone(),
+        }
+    }
+}
+
+/// A port that is free now. Somebody else may take it before QEMU does, and then QEMU says so.
+fn free_port() -> std::io::Result<u16> {
+    TcpListener::bind(("127.0.0.1", 0))?.local_addr().map(|address| address.port())
+}
+
+/// What the machine of `step` starts from.
+pub(crate) fn media(cx: &Cx<'_>, step: &step::Vm) -> Result<Media, VmError> {
+    let path = |source: &bootway_plan::Source| cx.input(source).map(|input| input.path.clone());
+    let missing = match step.boot {
+        Boot::Disk => step.image.is_none().then_some(("disk", "image")),
+        Boot::Iso => step.image.is_none().then_some(("iso", "image")),
+        Boot::Kernel => step.kernel.is_none().then_some(("kernel", "kernel")),
+        Boot::Chromeos => step.image.is_none().then_some(("chromeos", "image")),
+    };
+    if let Some((boot, key)) = missing {
+        return Err(VmError::Nothing { boot, key });
+    }
+    let first = step.image.iter().map(|image| (image, step.attach()));
+    let others = step.disks.iter().map(|disk| (&disk.image, disk.attach.unwrap_or(Attach::Virtio)));
+    let images = first.chain(others).map(|(image, attach)| Ok(ImageFile { path: path(image)?, attach }));
+    Ok(Media {
+        images: images.collect::<Result<_, VmError>>()?,
+        kernel: step.kernel.as_ref().map(path).transpose()?,
+        initrd: step.initrd.as_ref().map(path).transpose()?,
+        cmdline: step.cmdline.clone(),
+    })
+}
