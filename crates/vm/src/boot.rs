@@ -107,8 +107,9 @@ pub(crate) fn decide(
         let decision = result?;
         if decision.verdict == Verdict::Passed {
             passed += 1;
-        } else if first_bad.is_none() {
-            first_bad = Some((check.name.clone(), decision.detail.unwrap_or_default()));
+        } else {
+            running.diagnose(check);
+            first_bad = first_bad.or(Some((check.name.clone(), decision.detail.unwrap_or_default())));
         }
         if decision.verdict == Verdict::TimedOut {
             stopped = Some(check.name.clone());

@@ -16,6 +16,7 @@ use crate::{
     shell::{Encoding, Next, Session},
 };
 
+mod diagnose;
 mod files;
 mod look;
 mod picture;
@@ -41,6 +42,8 @@ pub(crate) struct Checks<'a> {
     began: Instant,
     /// Nothing was printed since a reset.
     silent: bool,
+    /// Its shell runs something that has not ended, and cannot be interrupted.
+    is_stuck: bool,
     counter: u32,
 }
 
@@ -75,6 +78,7 @@ impl<'a> Checks<'a> {
             setup,
             session: Session::new(&machine.login, 1),
             silent: false,
+            is_stuck: false,
             shell: None,
             unread: Vec::new(),
             counter: 1,

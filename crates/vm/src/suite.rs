@@ -11,7 +11,7 @@ use std::{
 use bootway_exec::Cx;
 use bootway_plan::{
     EventKind, Unit,
-    step::{self, Attach, Snapshot},
+    step::{self, Attach, Boot, Snapshot},
 };
 use camino::Utf8PathBuf;
 
@@ -118,6 +118,9 @@ fn impossible(setup: &Setup) -> Option<&'static str> {
     let own = setup.machine.disks.iter().filter_map(|disk| disk.attach);
     if nvme.chain(own).any(|attach| attach == Attach::Nvme) {
         return Some("QEMU cannot save an NVMe disk");
+    }
+    if setup.boot == Boot::Chromeos {
+        return Some("its kernel is handed over while it is switched on");
     }
     setup.machine.tpm.then_some("the state of a TPM is not QEMU's")
 }

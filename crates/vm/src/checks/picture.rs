@@ -89,7 +89,7 @@ fn compare(seen: &Pixels, wanted: &Pixels, per_mille: u16) -> Result<String, Str
 }
 
 /// A name as the name of a file.
-fn slug(name: &str) -> String {
+pub(super) fn slug(name: &str) -> String {
     let plain = |it: char| if it.is_ascii_alphanumeric() { it.to_ascii_lowercase() } else { '-' };
     let text: String = name.chars().map(plain).collect();
     text.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")

@@ -39,10 +39,11 @@ impl Checks<'_> {
         if let Some(ended) = self.follow(&mut frame, began, limit)? {
             return Ok(Asked::Ended(ended));
         }
+        self.is_stuck = true;
         if !self.on_port() {
             // What it printed is in the guest's buffers.
             self.guest.type_text(INTERRUPT);
-            self.follow(&mut frame, Instant::now(), EXIT_PATIENCE)?;
+            self.is_stuck = self.follow(&mut frame, Instant::now(), EXIT_PATIENCE)?.is_none();
         }
         Ok(Asked::Late { last: frame.last_line().map(str::to_owned) })
     }
