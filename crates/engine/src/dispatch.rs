@@ -1,12 +1,12 @@
 //! From an action to the crate that does it: the one exhaustive match.
 
-use bootway_exec::{Cmd, Cx, StepOutput};
+use bootway_exec::{Cmd, Cx, StepOutput, search_path};
 use bootway_nix::Evaluated;
 use bootway_plan::{Action, ArtifactKind, Explain, Failure};
 use bootway_source::{DebianError, DebianFiles};
 use camino::Utf8Path;
 
-use crate::{Loaded, chromebook, isolated};
+use crate::{Loaded, chromebook, isolated, tools::find};
 
 /// Does what `action` says.
 pub(crate) fn run(
@@ -63,6 +63,11 @@ pub(crate) fn commands(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<
         Action::NixBuild(step) => Ok(bootway_nix::build_commands(cx, step, loaded.plan.nix())),
         Action::NixCheck(step) => Ok(bootway_nix::check_commands(cx, step, loaded.plan.nix())),
         Action::Closure(step) => Ok(bootway_nix::closure_commands(cx, step, loaded.plan.nix())),
+        Action::Inspect(step) => {
+            let is_there = |engine: &str| find(engine, &search_path()).is_some();
+            let engine = if !is_there("docker") && is_there("podman") { "podman" } else { "docker" };
+            Ok(bootway_image::container_commands(cx, step, engine))
+        }
         Action::Fetch(_)
         | Action::Unpack(_)
         | Action::Tree(_)
@@ -70,8 +75,7 @@ pub(crate) fn commands(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<
         | Action::Squashfs(_)
         | Action::Uki(_)
         | Action::Disk(_)
-        | Action::Oci(_)
-        | Action::Inspect(_) => Ok(Vec::new()),
+        | Action::Oci(_) => Ok(Vec::new()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! One step: is it done already, and if not, do it, look at what it made, and put that in place.
 
 use bootway_exec::{Cx, StepOutput};
-use bootway_plan::{Artifact, Class, EventKind, Failure, Step, StepId, Verdict};
+use bootway_plan::{Artifact, Class, EventKind, Failure, Skips, Step, StepId, Verdict};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     inputs::{Gathered, Made, gather, link},
     kept,
     key::{Key, key_of},
-    run::{Run, skip},
+    run::{Run, skip, strict},
     stamp::{Stamp, artifact},
     watch::Watch,
     work::remove_all,
@@ -158,6 +158,11 @@ fn attempt_step(
     }
     let outputs = dispatch::run(&cx, &step.action, run.loaded, gathered.evaluated.as_ref());
     let outputs = outputs.map_err(|failure| over_limit(failure, watch))?;
+    if run.loaded.plan.skips() == Skips::Strict
+        && let Some(what) = watch.not_run()
+    {
+        return Err(strict(what));
+    }
     for output in &outputs {
         dispatch::verify(output.kind, &output.path).map_err(|failure| {
             failure.because(format!("output `{}` is not a good {}", output.name, output.kind))

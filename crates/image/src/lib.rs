@@ -62,7 +62,9 @@ pub use fs::{
     iso::{IsoBootEntry, IsoFile, IsoPartition, IsoReport},
 };
 pub use initramfs::{InitramfsError, initramfs};
-pub use inspect::{FsReport, ImageKind, ImageReport, InspectError, PartitionReport, inspect, look};
+pub use inspect::{
+    FsReport, ImageKind, ImageReport, InspectError, PartitionReport, container_commands, inspect, look,
+};
 pub use layout::LayoutError;
 pub use modules::ModulesError;
 pub use move_backup::{MoveBackupError, MovedBackup, move_gpt_backup};

@@ -28,7 +28,7 @@ pub use disk::{
     BootAttributes, Disk, DiskFormat, FsKind, Partition, PartitionType, Share, ShareOf, Size, Table,
 };
 pub use harvest::Harvest;
-pub use inspect::{Expect, Inspect};
+pub use inspect::{Expect, Inspect, Runs};
 pub use nix::NixBuild;
 pub use nix_check::{Gating, Names, Naming, NixCheck, Profiles, Refuses, Throws};
 pub use oci::{Healthcheck, Oci, OciArch, OciFormat};
@@ -212,6 +212,7 @@ impl Action {
     pub fn runs_each_time(&self) -> bool {
         self.is_effect()
             || matches!(self, Self::NixCheck(_))
+            || matches!(self, Self::Inspect(it) if it.runs_something())
             || matches!(self, Self::Closure(it) if it.into.is_some())
     }
 

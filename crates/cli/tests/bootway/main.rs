@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy sees no tests in a file of tests that are modules")]
 
+mod artifacts;
 mod checks;
 mod chromeos;
 mod completions;

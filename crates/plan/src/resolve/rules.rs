@@ -4,7 +4,7 @@ use crate::{
     Action,
     problem::Collector,
     spec::StepSpec,
-    step::{Boot, Disk, Expect, FsKind, Inspect, Partition, ShareOf, Size, Table, Vm},
+    step::{Boot, Disk, Expect, FsKind, Inspect, Partition, Runs, ShareOf, Size, Table, Vm},
 };
 
 /// Adds every rule that `step` breaks.
@@ -141,6 +141,9 @@ fn check_inspect(step: &StepSpec, inspect: &Inspect, problems: &mut Collector<'_
         }
         if let (Some(contains), None) = (&expect.contains, &expect.path) {
             problems.add(&step.place_of(contains), "`contains` is about the file at `path`: add the `path`");
+        }
+        if let Some(reason) = expect.runs.as_ref().and_then(Runs::impossible) {
+            problems.add(&step.action_span, reason);
         }
     }
 }
