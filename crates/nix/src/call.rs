@@ -90,7 +90,7 @@ impl<'a> Nix<'a> {
     /// Runs `cmd` to its end, telling what it says.
     pub(crate) fn ask(&self, cmd: &Cmd) -> Result<Answer, CallError> {
         let mut log = Log::default();
-        let mut teller = Teller { cx: &self.cx, cmd, progress: None, told: None };
+        let mut teller = Teller { cx: &self.cx, cmd, items: Count::default(), bytes: Count::default() };
         let ended = listen(&self.cx, cmd, &mut |line| {
             let told = log.hear(&line)?;
             teller.tell(&told);
@@ -105,6 +105,13 @@ impl<'a> Nix<'a> {
     pub(crate) fn must(&self, cmd: &Cmd) -> Result<Vec<u8>, CallError> {
         let answer = self.ask(cmd)?;
         if answer.exit == Exit::Code(0) { Ok(answer.stdout) } else { Err(answer.into_error()) }
+    }
+
+    /// The store, if what is in it is not on this machine's disk: one of another machine, or a cache.
+    pub(crate) fn far_store(&self) -> Option<&'a str> {
+        let url = self.config.store.as_deref()?;
+        let scheme = url.split_once("://").map(|(scheme, _)| scheme)?;
+        (!["unix", "local"].contains(&scheme)).then_some(url)
     }
 
     /// Where a store path is in the file system: below the root of a store of its own.
@@ -132,7 +139,15 @@ impl Answer {
 struct Teller<'a> {
     cx: &'a Cx<'a>,
     cmd: &'a Cmd,
-    progress: Option<(u64, u64)>,
+    items: Count,
+    bytes: Count,
+}
+
+/// How far it has come, by one measure.
+#[derive(Default)]
+struct Count {
+    /// Done, and expected, if that has not been told yet.
+    untold: Option<(u64, u64)>,
     told: Option<Instant>,
 }
 
@@ -140,13 +155,8 @@ impl Teller<'_> {
     fn tell(&mut self, told: &Told) {
         let line = |text: String| EventKind::Line { stream: Stream::Stderr, text: self.cmd.redact(&text) };
         match told {
-            Told::Progress { done, expected, .. } => {
-                self.progress = Some((*done, *expected));
-                if self.told.is_none_or(|at| at.elapsed() >= PROGRESS) {
-                    self.told = Some(Instant::now());
-                    self.end();
-                }
-            }
+            Told::Progress { done, expected, .. } => self.items.add(self.cx, *done, *expected, Unit::Items),
+            Told::Bytes { done, expected } => self.bytes.add(self.cx, *done, *expected, Unit::Bytes),
             Told::Phase { .. } | Told::Waiting(_) => {
                 (self.cx.emit)(EventKind::Note { text: told.text().unwrap_or_default() });
             }
@@ -160,10 +170,23 @@ impl Teller<'_> {
 
     /// Tells the progress that has not been told yet.
     fn end(&mut self) {
-        if let Some((done, expected)) = self.progress.take()
-            && expected > 0
-        {
-            (self.cx.emit)(EventKind::Progress { done, total: Some(expected), unit: Unit::Items });
+        self.bytes.tell(self.cx, Unit::Bytes);
+        self.items.tell(self.cx, Unit::Items);
+    }
+}
+
+impl Count {
+    fn add(&mut self, cx: &Cx<'_>, done: u64, expected: u64, unit: Unit) {
+        self.untold = Some((done, expected));
+        if self.told.is_none_or(|at| at.elapsed() >= PROGRESS) {
+            self.told = Some(Instant::now());
+            self.tell(cx, unit);
+        }
+    }
+
+    fn tell(&mut self, cx: &Cx<'_>, unit: Unit) {
+        if let Some((done, expected)) = self.untold.take().filter(|(_, expected)| *expected > 0) {
+            (cx.emit)(EventKind::Progress { done, total: Some(expected), unit });
         }
     }
 }

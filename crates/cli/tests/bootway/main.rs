@@ -5,10 +5,12 @@
 mod artifacts;
 mod checks;
 mod chromeos;
+mod closures;
 mod completions;
 mod demo;
 mod errors;
 mod gc;
+mod guest;
 mod kill;
 mod nix;
 mod ordinary;
@@ -24,4 +26,5 @@ mod swarm;
 mod targets;
 #[path = "../../../nix/src/testing.rs"]
 mod testing;
+mod untracked;
 mod write;

@@ -64,7 +64,7 @@ impl Swarm {
     }
 }
 
-fn copy(from: &Utf8Path, to: &Utf8Path) {
+pub(crate) fn copy(from: &Utf8Path, to: &Utf8Path) {
     for entry in walkdir::WalkDir::new(from) {
         let entry = entry.unwrap();
         let path = Utf8Path::from_path(entry.path()).unwrap();
