@@ -1,7 +1,7 @@
 //! One step: is it done already, and if not, do it, look at what it made, and put that in place.
 
 use bootway_exec::{Cx, StepOutput};
-use bootway_plan::{Artifact, Class, EventKind, Failure, Skips, Step, StepId, Verdict};
+use bootway_plan::{Action, Artifact, Class, EventKind, Failure, Skips, Step, StepId, Verdict};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     kept,
     key::{Key, key_of},
     run::{Run, skip, strict},
-    stamp::{Stamp, artifact},
+    stamp::{Manifested, Stamp, artifact},
     watch::Watch,
     work::remove_all,
 };
@@ -239,9 +239,9 @@ fn place(
         if !outputs.iter().any(|output| output.name == name) {
             return Err(Failure::new(Class::Bug, format!("step `{}` made no `{name}`", step.id)));
         }
-        artifacts.push(
-            artifact(&name, kind, &partial, &step.action.file_name(&name), run.digests).map_err(failed)?,
-        );
+        let file = step.action.file_name(&name);
+        let when = manifested(&step.action);
+        artifacts.push(artifact(&name, kind, &partial, &file, run.digests, when).map_err(failed)?);
     }
     let stamp = Stamp {
         format: 1,
@@ -260,6 +260,14 @@ fn place(
         emit(EventKind::Made(artifact.clone()));
     }
     Ok(artifacts)
+}
+
+/// Steps about stores make a manifest by reading what is in place; the others while they write it, and it is read here.
+const fn manifested(action: &Action) -> Manifested {
+    match action {
+        Action::NixBuild(_) | Action::Closure(_) => Manifested::Now,
+        _ => Manifested::Earlier,
+    }
 }
 
 fn failed_dir(work: &Work, step: &StepId) -> Utf8PathBuf {
