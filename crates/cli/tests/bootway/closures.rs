@@ -140,8 +140,8 @@ fn drivers_start_guests_in_a_store_of_their_own_as_nobody_without_a_network() {
         let ran = |id: &str| ["started-ms", "ended-ms"].map(|key| step(&warm, id)[key].as_u64());
         assert!(ran(&format!("test-{name}")).iter().all(Option::is_some), "{warm:#}");
     }
-    let log = drivers.bootway(&["report", "plan.toml"]).stdout;
-    assert!(log.contains("4 of them there already; 0B in 0 files copied"), "{log}");
+    let notes = step(&warm, "store")["notes"].to_string();
+    assert!(notes.contains("4 of them there already; 0B in 0 files copied"), "{notes}");
 
     // A byte that is not what it was is found, and made good, before a test sees it.
     let disk = walkdir::WalkDir::new(&store).into_iter().flatten().find(|it| it.file_name() == "disk");
@@ -151,9 +151,8 @@ fn drivers_start_guests_in_a_store_of_their_own_as_nobody_without_a_network() {
     bytes[0x1b] ^= 1;
     fs_err::write(&disk, bytes).unwrap();
     assert_eq!(drivers.alone("nix-store", &verify).code, 1);
-    drivers.check();
-    let log = drivers.bootway(&["report", "plan.toml"]).stdout;
-    assert!(log.contains("1 damaged and replaced"), "{log}");
+    let notes = step(&drivers.check().2, "store")["notes"].to_string();
+    assert!(notes.contains("1 damaged and replaced"), "{notes}");
     assert_eq!(drivers.alone("nix-store", &verify).code, 0);
 }
 
