@@ -184,7 +184,8 @@ pub(super) fn copy(
         to: store.join(path.name()).into(),
         beside: store.join(format!("{BESIDE}{}", path.name())).into(),
     };
-    let progress = Progress::new(cx, paths.iter().map(|(_, info)| info.nar_size).sum());
+    let total = paths.iter().fold(0_u64, |size, (_, info)| size.saturating_add(info.nar_size));
+    let progress = Progress::new(cx, total);
     let copier = Copier {
         how: match wanted.mode {
             StoreMode::Auto => How::Auto,
