@@ -90,7 +90,8 @@ impl<'a> Nix<'a> {
     /// Runs `cmd` to its end, telling what it says.
     pub(crate) fn ask(&self, cmd: &Cmd) -> Result<Answer, CallError> {
         let mut log = Log::default();
-        let mut teller = Teller { cx: &self.cx, cmd, items: Count::default(), bytes: Count::default() };
+        let mut teller =
+            Teller { cx: &self.cx, cmd, alone: false, items: Count::default(), bytes: Count::default() };
         let ended = listen(&self.cx, cmd, &mut |line| {
             let told = log.hear(&line)?;
             teller.tell(&told);
@@ -124,9 +125,17 @@ impl<'a> Nix<'a> {
 }
 
 impl Answer {
-    /// What it said went wrong, in one text.
+    /// What it said went wrong, in one text: of warnings, which some versions say as loudly as errors, only if there is
+    /// nothing else.
     pub(crate) fn complaint(&self) -> String {
-        self.log.errors().collect::<Vec<_>>().join("\n")
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        for text in self.log.errors() {
+            let said = if text.starts_with("warning:") { &mut warnings } else { &mut errors };
+            if !said.contains(&text) {
+                said.push(text);
+            }
+        }
+        if errors.is_empty() { warnings } else { errors }.join("\n")
     }
 
     /// The answer as the error that it is.
@@ -139,6 +148,8 @@ impl Answer {
 struct Teller<'a> {
     cx: &'a Cx<'a>,
     cmd: &'a Cmd,
+    /// Whether it was said that nobody answers.
+    alone: bool,
     items: Count,
     bytes: Count,
 }
@@ -165,6 +176,12 @@ impl Teller<'_> {
                     (self.cx.emit)(line(text.to_owned()));
                 }
             }
+        }
+        if let Told::Message(text) = told
+            && text.contains("unable to download")
+            && !std::mem::replace(&mut self.alone, true)
+        {
+            self.cx.note("somebody does not answer who is asked for built paths: without a network, write `substituters = []` into `[nix]`, and nobody is asked");
         }
     }
 
@@ -214,6 +231,9 @@ pub(crate) fn absolute(path: &Utf8Path) -> Utf8PathBuf {
     camino::absolute_utf8(path).unwrap_or_else(|_| path.to_owned())
 }
 
+/// A part of what Nix says on a machine that was not set up for root.
+const NO_BUILD_USERS: &str = "'build-users-group' does not exist";
+
 /// Nix could not be asked, or gave no answer.
 #[derive(Debug, Error)]
 pub enum CallError {
@@ -236,6 +256,7 @@ impl Explain for CallError {
     fn class(&self) -> Class {
         match self {
             Self::Run(error) => error.class(),
+            Self::Refused { complaint, .. } if complaint.contains(NO_BUILD_USERS) => Class::Environment,
             Self::Refused { .. } => Class::Step,
         }
     }
@@ -243,7 +264,50 @@ impl Explain for CallError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Run(error) => error.hint(),
+            Self::Refused { complaint, .. } if complaint.contains(NO_BUILD_USERS) => Some(
+                "Nix that is started by root builds as other users, and this machine has none: install its daemon, \
+                 start as an ordinary user, or write `build-users-group =` into /etc/nix/nix.conf"
+                    .to_owned(),
+            ),
             Self::Refused { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bootway_plan::Failure;
+
+    use super::*;
+
+    /// As Nix 2.8 says it.
+    #[test]
+    fn a_machine_that_is_not_set_up_for_root_is_told_apart_and_warnings_are_left_out() {
+        let mut log = Log::default();
+        let no_users = "the group 'nixbld' specified in 'build-users-group' does not exist";
+        for text in
+            [format!("warning: {no_users}"), format!("error: {no_users}"), format!("error: {no_users}")]
+        {
+            log.hear(&format!(r#"@nix {{"action":"msg","level":0,"msg":"{text}"}}"#));
+        }
+        let answer =
+            Answer { cmd: "nix-store --realise x".to_owned(), exit: Exit::Code(1), stdout: Vec::new(), log };
+        insta::assert_snapshot!(Failure::of(&answer.into_error()), @"
+        error: `nix-store --realise x` exited with code 1: the group 'nixbld' specified in 'build-users-group' does not exist
+          hint: Nix that is started by root builds as other users, and this machine has none: install its daemon, start as an ordinary user, or write `build-users-group =` into /etc/nix/nix.conf
+        ");
+        assert_eq!(
+            CallError::Refused { cmd: String::new(), exit: Exit::Code(1), complaint: no_users.to_owned() }
+                .class(),
+            Class::Environment
+        );
+    }
+
+    #[test]
+    fn a_warning_is_better_than_nothing() {
+        let mut log = Log::default();
+        log.hear(r#"@nix {"action":"msg","level":0,"msg":"warning: this is odd"}"#);
+        let answer = Answer { cmd: "nix".to_owned(), exit: Exit::Code(1), stdout: Vec::new(), log };
+        assert_eq!(answer.complaint(), "warning: this is odd");
     }
 }
