@@ -1,11 +1,15 @@
 //! What a flake builds, end to end: every target, containers that are run for a moment, and why they are not.
 
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::{
+    os::unix::fs::{PermissionsExt as _, symlink},
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::{
-    project::{Run, program, run},
+    project::{Project, Run, program, run, start},
     testing::TestNix,
 };
 
@@ -29,8 +33,6 @@ variants.vm = { kind = "program", glob = "bin/*" }
 variants.iso = { attribute = "test-origin-iso", kind = "iso", glob = "**/*.iso" }
 variants.container = { kind = "container", container = { runs = { args = ["--help"], contains = "container --help" } } }
 "#;
-/// The target whose container is run.
-const RUNS: &str = "origin-default-container-runs";
 
 impl Swarm {
     fn new() -> Self {
@@ -56,13 +58,18 @@ impl Swarm {
         fs_err::write(&path, text.replace(from, to)).unwrap();
     }
 
-    /// Runs the program where only Nix, Git and what is in `more` can be found.
-    fn bootway(&self, more: &str, env: &[(&str, Utf8PathBuf)], args: &[&str]) -> Run {
+    /// The program where only Nix, Git and what is in `more` can be found.
+    fn command(&self, more: &str, env: &[(&str, Utf8PathBuf)], args: &[&str]) -> Command {
         let mut command = program(env!("CARGO_BIN_EXE_bootway"));
         command.args(args).current_dir(&self.dir).envs(self.nix.env()).env("CI", "1").env_remove("NO_COLOR");
         let root = self.nix.root();
         command.env("PATH", format!("{root}/bin:{root}/{more}"));
-        run(command.envs(env.iter().map(|(name, value)| (*name, value))))
+        command.envs(env.iter().map(|(name, value)| (*name, value)));
+        command
+    }
+
+    fn bootway(&self, more: &str, env: &[(&str, Utf8PathBuf)], args: &[&str]) -> Run {
+        run(&mut self.command(more, env, args))
     }
 
     /// What it comes to: the exit code, and all behind the headline that has no times in it.
@@ -77,10 +84,13 @@ impl Swarm {
 /// Puts a program of this machine into `dir`.
 fn link(dir: &Utf8Path, tool: &str) {
     fs_err::create_dir_all(dir).unwrap();
+    symlink(which(tool), dir.join(tool)).unwrap();
+}
+
+fn which(tool: &str) -> Utf8PathBuf {
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap());
     let found = path.split(':').map(|dir| Utf8Path::new(dir).join(tool)).find(|it| it.exists());
-    let found = found.unwrap_or_else(|| panic!("this test needs `{tool}`: `cargo xtask setup` installs it"));
-    symlink(found, dir.join(tool)).unwrap();
+    found.unwrap_or_else(|| panic!("this test needs `{tool}`: `cargo xtask setup` installs it"))
 }
 
 /// D.4.9.
@@ -167,17 +177,18 @@ struct Podman {
 }
 
 impl Podman {
-    fn new(swarm: &Swarm) -> Self {
-        let dir = swarm.nix.root().join("podman");
+    /// In a directory `podman` in `root`, where nothing else is found.
+    fn new(root: &Utf8Path) -> Self {
+        let dir = root.join("podman");
         link(&dir, "podman");
         let config = format!(
             "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n\
              [engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\ntmp_dir = \"{dir}/tmp\"\n"
         );
-        swarm.nix.write(&dir.join("containers.conf"), &config);
+        fs_err::write(dir.join("containers.conf"), config).unwrap();
         let storage =
             format!("[storage]\ndriver = \"vfs\"\ngraphroot = \"{dir}/graph\"\nrunroot = \"{dir}/run\"\n");
-        swarm.nix.write(&dir.join("storage.conf"), &storage);
+        fs_err::write(dir.join("storage.conf"), storage).unwrap();
         Self { dir }
     }
 
@@ -186,6 +197,12 @@ impl Podman {
             ("CONTAINERS_CONF", self.dir.join("containers.conf")),
             ("CONTAINERS_STORAGE_CONF", self.dir.join("storage.conf")),
         ]
+    }
+
+    /// Looks whether it has neither containers nor images.
+    fn has_nothing(&self) {
+        assert_eq!(self.says(&["ps", "--all", "--quiet"]), "");
+        assert_eq!(self.says(&["images", "--all", "--quiet"]), "");
     }
 
     /// What Podman itself says.
@@ -197,45 +214,95 @@ impl Podman {
 }
 
 #[test]
-fn a_container_is_run_by_a_real_engine_which_gets_everything_back() {
+fn a_container_of_a_target_is_run_by_a_real_engine() {
     let swarm = Swarm::new();
-    let podman = Podman::new(&swarm);
-    let check = |args: &[&str]| {
-        swarm.bootway("podman", &podman.env(), &[&["check", "--tier", "full", "plan.toml"], args].concat())
-    };
-    let ran = check(&["--verbose"]);
+    let podman = Podman::new(&swarm.nix.root());
+    let args = ["check", "--tier", "full", "plan.toml", "--verbose"];
+    let ran = swarm.bootway("podman", &podman.env(), &args);
     insta::assert_snapshot!(swarm.ending(&ran), @"
     exit code 0
     It works: all 5 checks passed
     9 passed, 0 failed, 0 skipped
     ");
     assert!(ran.stderr.contains("test-origin-default-container --help"), "{}", ran.stderr);
-    assert_eq!(podman.says(&["ps", "--all", "--quiet"]), "");
-    assert_eq!(podman.says(&["images", "--all", "--quiet"]), "");
+    podman.has_nothing();
+}
+
+/// Images as `oci` makes them, with what is expected of each of them.
+const RUNS: &str = r#"
+[[phase]]
+name = "build"
+step = [
+    { name = "root", tree = { from = ["./root"] } },
+    { name = "layout", oci = { from = "root", format = "layout", entrypoint = ["/bin/busybox"], cmd = ["echo", "by itself"] } },
+    { name = "archive", oci = { from = "root", format = "archive", tag = "it:1", entrypoint = ["/bin/busybox"], compression = "zstd" } },
+    { name = "starts", inspect = { image = "layout", expect = [
+        { runs = { contains = "by itself" } },
+        { runs = { args = ["sh", "-c", "echo $A; exit 3"], env = { A = "b c" }, exit = 3, contains = "b c" } },
+        { runs = { args = ["sleep", "1000"], stays = "500ms" } },
+    ] } },
+    { name = "does-not", inspect = { image = "archive", expect = [
+        { runs = { args = ["false"] } },
+        { runs = { args = ["sh", "-c", "echo no >&2"], contains = "yes" } },
+        { runs = { args = ["sh", "-c", "echo cannot bind"], stays = "10s" } },
+        { runs = { args = ["sleep", "1000"], within = "500ms" } },
+        { runs = { args = ["ping", "-c1", "192.0.2.1"] } },
+    ] } },
+]
+"#;
+
+#[test]
+fn a_real_engine_says_what_a_container_does_and_keeps_nothing_of_it() {
+    let project = Project::new(RUNS);
+    let root = project.write("root/bin/busybox", fs_err::read(which("busybox")).unwrap());
+    fs_err::set_permissions(root, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let podman = Podman::new(project.path());
+    let ran = run(project
+        .command(&["build", "test.plan.toml", "--keep-going"])
+        .env("PATH", &podman.dir)
+        .envs(podman.env()));
+    let ran = project.redact(&ran.stderr);
+    assert_eq!(ran.matches("✓ build/starts: runs").count(), 3, "{ran}");
+    let failed: Vec<&str> = ran.lines().filter_map(|line| line.strip_prefix("    runs ")).collect();
+    insta::assert_snapshot!(failed.join("\n"), @r#"
+    "false": it ended with exit code 1, and not 0: it printed nothing
+    "sh" "-c" "echo no >&2", prints "yes": exit code 0, and "yes" is not in what it printed: it printed `no`
+    "sh" "-c" "echo cannot bind" for 10s: it ended with exit code 0 within 10s: it printed `cannot bind`
+    "sleep" "1000": it still runs after 500ms: of a server say how long it `stays`; it printed nothing
+    "ping" "-c1" "192.0.2.1": it ended with exit code 1, and not 0: it printed `ping: sendto: Network is unreachable`
+    "#);
+    podman.has_nothing();
 
     // An image that was there before is there afterwards, although it is the same one.
-    let built = swarm.dir.join(".bootway/swarm/out/origin-default-container/built");
+    let built = project.path().join(".bootway/test/out/archive/image.tar");
     podman.says(&["load", "--quiet", "--input", built.as_str()]);
     let images = ["images", "--all", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"];
     let before = podman.says(&images);
-    swarm.edit("plan.toml", "args = [\"--help\"], contains = \"container --help\"", "args = [\"fail\"]");
-    let failed = check(&[]);
-    insta::assert_snapshot!(swarm.ending(&failed), @r#"
-    exit code 6
-    Built, but not good: 1 check did not pass
-      ✗ origin-default-container-runs: runs "fail"
-    8 passed, 1 failed, 0 skipped
-    "#);
-    swarm.edit("plan.toml", "args = [\"fail\"]", "args = [\"sleep\"], stays = \"1s\", contains = \"sleep\"");
-    assert_eq!(check(&[]).code, 0);
-    swarm.edit("plan.toml", "args = [\"sleep\"], stays", "args = [\"sleep\"], within");
-    insta::assert_snapshot!(swarm.ending(&check(&[])), @r#"
-    exit code 6
-    Built, but not good: 1 check did not pass
-      ✗ origin-default-container-runs: runs "sleep", prints "sleep"
-    8 passed, 1 failed, 0 skipped
-    "#);
+    let ran = run(project
+        .command(&["build", "test.plan.toml", "--step", "does-not"])
+        .env("PATH", &podman.dir)
+        .envs(podman.env()));
+    assert_eq!(ran.code, 6, "{}", ran.stderr);
     assert_eq!(podman.says(&images), before);
-    assert_eq!(podman.says(&["ps", "--all", "--quiet"]), "");
-    assert!(!swarm.dir.join(".bootway/swarm/scratch").join(RUNS).join("container-1.tar").exists());
+}
+
+#[test]
+fn a_container_goes_away_when_the_run_is_stopped() {
+    let swarm = Swarm::new();
+    let podman = Podman::new(&swarm.nix.root());
+    swarm.edit(
+        "plan.toml",
+        "args = [\"--help\"], contains = \"container --help\"",
+        "args = [\"sleep\"], stays = \"5min\"",
+    );
+    let args = ["check", "--tier", "full", "plan.toml"];
+    let mut child = start(&mut swarm.command("podman", &podman.env(), &args));
+    let deadline = Instant::now() + Duration::from_mins(2);
+    while podman.says(&["ps", "--quiet"]).is_empty() {
+        assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "it starts no container");
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    podman.has_nothing();
 }
