@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use bootway_exec::{Cancel, Cmd, Cx, Ended, Exit, RunError, listen};
+use bootway_exec::{Cancel, Cmd, Cx, Ended, Exit, RunError, SpawnError, listen};
 use bootway_plan::{Digest, EventKind, Millis, Stream, Verdict, step, step::Runs};
 use camino::Utf8PathBuf;
 
@@ -89,10 +89,9 @@ fn engine(cx: &Cx<'_>) -> Result<Result<&'static str, &'static str>, InspectErro
     for engine in ENGINES {
         match ask(cx, &Trial::new(cx, engine, 0).info()) {
             Ok(said) if said.is_good() => return Ok(Ok(engine)),
-            Ok(_) | Err(RunError::TimedOut { .. } | RunError::Failed { .. }) => is_there = true,
-            Err(RunError::Spawn(bootway_exec::SpawnError::Missing { .. })) => {}
-            Err(RunError::Spawn(_)) => is_there = true,
+            Err(RunError::Spawn(SpawnError::Missing { .. })) => {}
             Err(RunError::Cancelled) => return Err(InspectError::Cancelled),
+            Ok(_) | Err(_) => is_there = true,
         }
     }
     Ok(Err(if is_there { "daemon not running" } else { "docker or podman not found" }))
@@ -170,7 +169,7 @@ impl<'a> Trial<'a> {
         for (name, value) in &runs.env {
             cmd = cmd.args(["--env".to_owned(), format!("{name}={value}")]);
         }
-        cmd = cx.secrets.iter().fold(cmd, |cmd, secret| cmd.secret(secret));
+        cmd = cx.secrets.iter().fold(cmd, Cmd::secret);
         cmd.arg(self.image()).args(runs.args.iter().flatten())
     }
 

@@ -58,14 +58,12 @@ impl Container {
                 return Ok(());
             };
             written.push(*name);
-            match size {
-                Some(size) => write(cx, &mut to, name, *size, &mut compress::unpacking_all(data)?),
-                None => {
-                    let mut bytes = Vec::new();
-                    data.read_to_end(&mut bytes)?;
-                    write(cx, &mut to, name, bytes.len() as u64, &mut &*bytes)
-                }
+            if let Some(size) = size {
+                return write(cx, &mut to, name, *size, &mut compress::unpacking_all(data)?);
             }
+            let mut bytes = Vec::new();
+            data.read_to_end(&mut bytes)?;
+            write(cx, &mut to, name, bytes.len() as u64, &mut &*bytes)
         })?;
         to.write_all(&tar::END)?;
         to.into_inner().map_err(io::IntoInnerError::into_error)?.flush()?;

@@ -29,7 +29,7 @@ fn image(sandbox: &mut Sandbox<'_>, arch: &str, format: &str) {
     add(sandbox, "image", made.path, made.kind);
 }
 
-fn step(runs: Value) -> step::Inspect {
+fn step(runs: &Value) -> step::Inspect {
     serde_json::from_value(json!({ "image": "image", "expect": [{ "runs": runs }] })).unwrap()
 }
 
@@ -38,7 +38,7 @@ fn own_arch() -> &'static str {
 }
 
 /// What a step that `runs` says, and the programs that it starts.
-fn look(runner: &ScriptedRunner, runs: Value, arch: &str) -> String {
+fn look(runner: &ScriptedRunner, runs: &Value, arch: &str) -> String {
     let mut sandbox = Sandbox::new(runner);
     image(&mut sandbox, arch, "archive");
     let result = inspect(&sandbox.cx(), &step(runs));
@@ -70,7 +70,7 @@ fn without_an_engine_that_answers_it_does_not_run_and_says_why() {
     let none = ScriptedRunner::default()
         .on_program("docker", Reply::missing())
         .on_program("podman", Reply::missing());
-    insta::assert_snapshot!(look(&none, json!({}), own_arch()), @"
+    insta::assert_snapshot!(look(&none, &json!({}), own_arch()), @"
     NotRun runs: docker or podman not found
     good
     $ docker info
@@ -79,14 +79,14 @@ fn without_an_engine_that_answers_it_does_not_run_and_says_why() {
     let down = ScriptedRunner::default()
         .on_program("docker", Reply::exits(1).stderr("Cannot connect to the Docker daemon\n"))
         .on_program("podman", Reply::missing());
-    insta::assert_snapshot!(look(&down, json!({}), own_arch()), @"
+    insta::assert_snapshot!(look(&down, &json!({}), own_arch()), @"
     NotRun runs: daemon not running
     good
     $ docker info
     $ podman info
     ");
     let other = ScriptedRunner::default();
-    insta::assert_snapshot!(look(&other, json!({}), "riscv64"), @"
+    insta::assert_snapshot!(look(&other, &json!({}), "riscv64"), @"
     NotRun runs: it is for linux/riscv64, and this is linux/amd64
     good
     ");
@@ -96,7 +96,7 @@ fn without_an_engine_that_answers_it_does_not_run_and_says_why() {
 fn the_first_engine_that_answers_runs_it_and_gets_everything_back() {
     let second = engine("podman", "3", "listening\nbye\n").on_program("docker", Reply::exits(1));
     let runs = json!({ "args": ["--once"], "env": { "A": "b c" }, "exit": 3, "contains": "listening" });
-    insta::assert_snapshot!(look(&second, runs, own_arch()), @r#"
+    insta::assert_snapshot!(look(&second, &runs, own_arch()), @r#"
     Passed runs "--once", prints "listening": linux/amd64, 119 B; exit code 3, by podman
     good
     $ docker info
@@ -158,7 +158,7 @@ fn an_engine_that_cannot_says_why() {
         runner(vec![Reply::ok(""), Reply::exits(127).stderr("exec: \"/bin/it\": exec format error\n")]);
     let wait = runner(vec![Reply::ok(""), Reply::ok(""), Reply::killed()]);
     let first = |text: String| text.lines().next().unwrap().to_owned();
-    let said = [load, start, wait].map(|runner| first(look(&runner, json!({}), own_arch())));
+    let said = [load, start, wait].map(|runner| first(look(&runner, &json!({}), own_arch())));
     insta::assert_snapshot!(said.join("\n"), @r#"
     Failed runs: docker cannot load it: write /x: no space left on device
     Failed runs: docker cannot start it: exec: "/bin/it": exec format error
@@ -191,7 +191,7 @@ fn what_would_be_run_is_shown() {
     let runner = ScriptedRunner::default();
     let sandbox = Sandbox::new(&runner);
     let cx = sandbox.cx();
-    let lines = container_commands(&cx, &step(json!({ "args": ["-v"], "stays": "2s" })), "podman");
+    let lines = container_commands(&cx, &step(&json!({ "args": ["-v"], "stays": "2s" })), "podman");
     let text = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
     let text = text.replace(&Trial::new(&cx, "podman", 1).name, "[name]");
     insta::assert_snapshot!(text.replace(sandbox.root().as_str(), "[dir]"), @"
