@@ -232,28 +232,23 @@ impl Log {
         }
     }
 
-    /// Takes a count of bytes; whether it was one, and what it comes to.
-    fn moved(&mut self, line: &Line) -> Option<Option<Told>> {
-        let (first, second) = (line.number(0)?, line.number(1)?);
-        let told = match line.kind {
-            105 => self.copied.count(line.id, first, second) || self.fetched.count(line.id, first, second),
-            106 if first == 100 => {
-                self.copied.announce(line.id, second);
-                return Some(None);
+    /// Takes what is said about bytes; whether it was about them.
+    fn moved(&mut self, line: &Line) -> bool {
+        let (Some(first), Some(second)) = (line.number(0), line.number(1)) else { return false };
+        match (line.kind, first) {
+            (105, _) => {
+                self.copied.count(line.id, first, second) || self.fetched.count(line.id, first, second)
             }
-            106 if first == 101 => {
-                self.fetched.announce(line.id, second);
-                return Some(None);
-            }
+            (106, 100) => self.copied.announce(line.id, second),
+            (106, 101) => self.fetched.announce(line.id, second),
             _ => false,
-        };
-        let sum = || self.copied.sum().or_else(|| self.fetched.sum());
-        told.then(|| sum().map(|(done, expected)| Told::Bytes { done, expected }))
+        }
     }
 
     fn result(&mut self, line: &Line) -> Option<Told> {
-        if let Some(told) = self.moved(line) {
-            return told;
+        if self.moved(line) {
+            let (done, expected) = self.copied.sum().or_else(|| self.fetched.sum())?;
+            return Some(Told::Bytes { done, expected });
         }
         let activity = self.activities.get(&line.id)?;
         match (line.kind, activity) {

@@ -254,8 +254,8 @@ pub enum OutputError {
         /// The output.
         path: Utf8PathBuf,
     },
-    /// The store that holds it is not the one on this machine's disk.
-    #[error("`{path}` is valid in the store that Nix was told to use, and that store is not on this machine")]
+    /// The store that holds it is not on this machine's disk, or somebody removed it there.
+    #[error("`{path}` is valid, as the store says, and is not on this machine's disk")]
     Elsewhere {
         /// The output.
         path: Utf8PathBuf,
@@ -333,9 +333,10 @@ impl Explain for OutputError {
             Self::Missing { glob: Some(_), .. } => "fix `glob`; it starts inside the output".to_owned(),
             Self::Missing { glob: None, .. } => "build another attribute or another `output`".to_owned(),
             Self::Ambiguous { .. } => "write a `glob` that matches one of them".to_owned(),
-            Self::Elsewhere { .. } => {
-                "unset `NIX_REMOTE`, and let another machine build by `builders` in `[nix]`".to_owned()
-            }
+            Self::Elsewhere { path } => format!(
+                "if `NIX_REMOTE` leads to another machine, use `builders` of `[nix]` instead; if somebody removed \
+                 it: nix-store --repair-path {path}"
+            ),
             Self::Kind { .. } => "write another `kind`".to_owned(),
             Self::TooSmall { .. } => "find out what is missing, or lower `min-size`".to_owned(),
             _ => return None,

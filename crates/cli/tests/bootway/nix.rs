@@ -139,7 +139,7 @@ fn a_build_that_is_killed_half_way(nix: &TestNix, round: usize) {
     let project = project(nix, &format!("echo half > $out; touch {begun}; test -e {go_on} || sleep 60"));
     let mut child = build(&project, nix).stderr(std::process::Stdio::null()).spawn().unwrap();
     wait_for(&begun);
-    let politely = round % 2 == 0;
+    let politely = round.is_multiple_of(2);
     signal(&child, if politely { rustix::process::Signal::INT } else { rustix::process::Signal::KILL });
     let code = child.wait().unwrap().code();
     assert_eq!(artifact(&project), None);

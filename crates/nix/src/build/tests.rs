@@ -500,6 +500,22 @@ fn a_directory_is_an_artifact_of_kind_tree() {
 }
 
 #[test]
+fn who_does_not_answer_is_said_once_with_the_remedy() {
+    let nix = TestNix::new();
+    let flake = nix.flake("alone", &packages(&[("a", &derivation("a", "echo a > $out"))]));
+    let mut env = nix.env();
+    let config = env.get_mut("NIX_CONFIG").unwrap();
+    *config = config.replace("substituters =", "substituters = http://127.0.0.1:9\ndownload-attempts = 1");
+    let runner = SystemRunner::default();
+    let mut sandbox = Sandbox::new(&runner);
+    sandbox.env = env;
+    nix_build(&sandbox.cx(), &step(&flake, "a"), &NixConfig::default()).unwrap();
+    let said =
+        |event: &EventKind| matches!(event, EventKind::Note { text } if text.contains("`substituters = []`"));
+    assert_eq!(sandbox.events().iter().filter(|event| said(event)).count(), 1, "{:#?}", sandbox.lines());
+}
+
+#[test]
 fn nothing_is_fetched_from_anywhere_when_the_plan_says_so() {
     let nix = TestNix::new();
     let flake = nix.flake("offline", &packages(&[("a", &derivation("a", "echo a > $out"))]));
@@ -572,7 +588,7 @@ fn a_download_is_told_in_bytes() {
     assert!(*done > 2_900_000 && *total == Some(3_000_112), "{told:?}");
 }
 
-/// Its daemon may say that a path is valid; there is nothing to look into all the same.
+/// A store may say that a path is valid; there is nothing to look into all the same.
 #[test]
 fn an_output_that_is_not_on_this_disk_is_no_artifact() {
     let nix = TestNix::new();
@@ -581,5 +597,8 @@ fn an_output_that_is_not_on_this_disk_is_no_artifact() {
     fs_err::remove_file(first.provenance["store-path"].as_str().unwrap()).unwrap();
     let came = build(&nix, &step(&flake, "a"));
     assert_eq!(came.cause(), Cause::OutputMissing);
-    insta::assert_snapshot!(came.message(), @"");
+    insta::assert_snapshot!(came.message(), @"
+    `STORE/a` is valid, as the store says, and is not on this machine's disk
+    hint: if `NIX_REMOTE` leads to another machine, use `builders` of `[nix]` instead; if somebody removed it: nix-store --repair-path STORE/a
+    ");
 }

@@ -37,10 +37,13 @@ impl Moved {
         true
     }
 
-    pub(super) fn announce(&mut self, id: u64, bytes: u64) {
-        if self.announced.len() < ACTIVITIES {
+    /// Takes what `id` says that there will be; whether it is remembered.
+    pub(super) fn announce(&mut self, id: u64, bytes: u64) -> bool {
+        let room = self.announced.len() < ACTIVITIES;
+        if room {
             self.announced.insert(id, bytes);
         }
+        room
     }
 
     pub(super) fn stop(&mut self, id: u64) {

@@ -121,7 +121,7 @@ fn what_is_downloaded_is_counted_in_bytes() {
     ];
     let (_, said) = told(&lines.each_ref().map(String::as_str));
     let bytes = |done| Told::Bytes { done, expected: 3000 };
-    assert_eq!(said, [bytes(0), bytes(1000), bytes(1700)]);
+    assert_eq!(said, [bytes(0), bytes(0), bytes(0), bytes(1000), bytes(1700)]);
 
     let alone =
         [start(3, 101, "http://c/nixos.tar.xz"), result(3, 105, "400,0,0,0"), result(3, 105, "500,900,0,0")];
