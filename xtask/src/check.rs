@@ -57,7 +57,6 @@ const NIX_TESTS: &str = "package(bootway-nix) \
 fn with_every_nix() -> Done {
     for suite in fixtures::nix::SUITES {
         let programs = fixtures::nix::programs(suite)?;
-        let config = fixtures::nix::config(&programs);
         let mut path = vec![programs.into_std_path_buf()];
         path.extend(env::split_paths(&search_path()));
         let path =
@@ -66,7 +65,6 @@ fn with_every_nix() -> Done {
             .env("INSTA_UPDATE", "no")
             .env("BOOTWAY_REQUIRE_TOOLS", "1")
             .env("PATH", path)
-            .env("TEST_NIX_CONFIG", config)
             .run()?;
     }
     Ok(())
