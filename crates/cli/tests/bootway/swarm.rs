@@ -48,7 +48,7 @@ impl Swarm {
         let run = self.bootway(args);
         // What Nix says while it builds has names of the day in it.
         let is_ours = |line: &&str| {
-            let built = line.starts_with("  /") && line.ends_with(".drv");
+            let built = line.starts_with("  /") && Utf8Path::new(line).extension() == Some("drv");
             !line.starts_with("building '") && *line != "this derivation will be built:" && !built
         };
         let said: String = run.stderr.lines().filter(is_ours).map(|line| format!("{line}\n")).collect();
