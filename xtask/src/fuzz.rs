@@ -1,9 +1,9 @@
 //! Feeds the parsers of other people's images with what libFuzzer makes up, and fails on a crash, on a second, on half
 //! a gigabyte.
 //!
-//! The harnesses are in `fuzz/` and `crates/chromeos/fuzz/`, outside the workspace: they need a C++ compiler for
-//! libFuzzer, and counters in every branch of the parsers. The compiler makes those with options that are stable, so that
-//! no other toolchain is needed.
+//! The harnesses are in `fuzz/`, `crates/chromeos/fuzz/` and `crates/nix/fuzz/`, outside the workspace: they need a C++
+//! compiler for libFuzzer, and counters in every branch of the parsers. The compiler makes those with options that are
+//! stable, so that no other toolchain is needed.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -31,8 +31,11 @@ const FLAGS: &str = "--cfg fuzzing -C passes=sancov-module -C llvm-args=-sanitiz
 const AT_ONCE: usize = 2;
 
 /// The harnesses: each program, where it is built, and how long an input may be.
-const PARSERS: [Parser; 9] = [
-    parser("read", SQUASHFS, 32 << 10),
+const PARSERS: [Parser; 14] = [
+    parser("read", IMAGES, 32 << 10),
+    parser("tar", IMAGES, 16 << 10),
+    parser("iso", IMAGES, 128 << 10),
+    parser("oci", IMAGES, 8 << 10),
     parser("kernel_partition", CHROMEOS, 64 << 10),
     parser("kernel_payload", CHROMEOS, 32 << 10),
     parser("initramfs", CHROMEOS, 32 << 10),
@@ -41,9 +44,12 @@ const PARSERS: [Parser; 9] = [
     parser("gpt", CHROMEOS, 40 << 10),
     parser("ext", CHROMEOS, 128 << 10),
     parser("cpio", CHROMEOS, 8 << 10),
+    parser("registration", NIX, 4 << 10),
+    parser("nar", NIX, 1 << 10),
 ];
-const SQUASHFS: &str = "fuzz/Cargo.toml";
+const IMAGES: &str = "fuzz/Cargo.toml";
 const CHROMEOS: &str = "crates/chromeos/fuzz/Cargo.toml";
+const NIX: &str = "crates/nix/fuzz/Cargo.toml";
 
 /// Feed the parsers with damaged images
 #[derive(Debug, Args)]
@@ -73,7 +79,7 @@ impl Fuzz {
         let wanted =
             |parser: &Parser| self.parsers.is_empty() || self.parsers.iter().any(|it| it == parser.name);
         let parsers: Vec<_> = PARSERS.into_iter().filter(wanted).collect();
-        for manifest in [SQUASHFS, CHROMEOS] {
+        for manifest in [IMAGES, CHROMEOS, NIX] {
             let bins = parsers.iter().filter(|parser| parser.manifest == manifest);
             let bins: Vec<_> = bins.flat_map(|parser| ["--bin", parser.name]).collect();
             if !bins.is_empty() {

@@ -80,6 +80,8 @@ pub(crate) const PACKAGES: &[Package] = &[
     package("xorriso", Program("xorriso"), "a second opinion on ISO images", Tests),
     package("skopeo", Program("skopeo"), "a second opinion on images of containers", Tests),
     package("umoci", Program("umoci"), "a third opinion on images of containers", Tests),
+    package("podman", Program("podman"), "running the containers that were made", Tests),
+    package("runc", Program("runc"), "what podman runs them with, on any kernel", Tests),
     package("zsh", Program("zsh"), "completions as zsh reads them", Tests),
     package("fish", Program("fish"), "completions as fish reads them", Tests),
     package("python3", Program("python3"), "a second opinion on YAML, and a terminal for menus", Tests),

@@ -28,6 +28,16 @@ fn crates_use_only_what_the_architecture_allows() {
     ");
 }
 
+#[test]
+fn the_architecture_that_is_written_down_is_the_one_that_is() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/architecture.md");
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let written: Vec<String> = fs_err::read_to_string(path).unwrap().lines().map(words).collect();
+    let missing: Vec<String> =
+        edges().lines().filter(|line| !written.contains(&words(line))).map(str::to_owned).collect();
+    assert!(missing.is_empty(), "docs/architecture.md lacks {missing:?}");
+}
+
 /// One line for each crate: what it uses, in the workspace, tests not counted.
 fn edges() -> String {
     #[expect(clippy::disallowed_methods, reason = "a test of the workspace asks cargo about it")]

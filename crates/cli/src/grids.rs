@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bootway_engine::Loaded;
 use bootway_exec::{Cmd, Cx, Sandbox, SystemRunner, run, search_path};
 use bootway_nix::{Flake, profiles};
-use bootway_plan::{Class, Facts, Failure, Grid, Name, Profile, System};
+use bootway_plan::{Class, Facts, Failure, Grid, Name, Profile, Profiles, System};
 use camino::Utf8Path;
 
 /// How long a container engine has to answer.
@@ -33,7 +33,13 @@ impl<'a> Lists<'a> {
             return Err(failure.hint("add one: `[target.NAME]`; docs/guides/nix.md begins with it"));
         }
         let read = |(name, target): (&'a Name, &'a bootway_plan::Target)| {
-            let list = asking(loaded, |flake| profiles(flake, &target.profiles));
+            let list = asking(loaded, |flake| {
+                // A list in a file is read as it is; a flake has only what Git knows.
+                if matches!(target.profiles, Profiles::Flake { .. }) {
+                    flake.check_untracked()?;
+                }
+                profiles(flake, &target.profiles)
+            });
             let list = list.map_err(|error| {
                 Failure::of(&error).because(format!("cannot read the profiles of target `{name}`"))
             })?;

@@ -1,6 +1,6 @@
 //! A run with everything that keeps a record of it.
 
-use bootway_engine::{Loaded, Machine, Options, Outcome, Work, build};
+use bootway_engine::{Loaded, Machine, Options, Outcome, Seen, Work, build};
 use bootway_exec::SystemRunner;
 use bootway_plan::{ArtifactKind, Class, Failure, Selection};
 use bootway_report::{JsonLines, Sink, Tally, Terminal, ledger_line, summary, watch, write_all};
@@ -51,15 +51,16 @@ pub(crate) fn record(
     args: &RunArgs,
     color: style::When,
 ) -> Result<u8, Failure> {
-    record_outcome(loaded, work, selection, args, color).map(|(code, _)| code)
+    record_outcome(loaded, work, selection, args, Seen::default(), color).map(|(code, _)| code)
 }
 
-/// The same, with how each step ended.
+/// The same, with how each step ended; what was `seen` before is a part of the run.
 pub(crate) fn record_outcome(
     loaded: &Loaded,
     work: Work,
     selection: Selection,
     args: &RunArgs,
+    seen: Seen,
     color: style::When,
 ) -> Result<(u8, Outcome), Failure> {
     let signals = Signals::listen();
@@ -82,6 +83,7 @@ pub(crate) fn record_outcome(
         selection,
         fresh: args.fresh,
         keep_going: args.keep_going,
+        seen,
         jobs: args.jobs.map_or_else(|| Options::default().jobs, usize::from),
         started,
         host: style::host(),

@@ -5,6 +5,7 @@ use std::{fmt, sync::Mutex, time::Instant};
 use bootway_exec::{Cancel, Runner};
 use bootway_plan::{
     Class, DefaultPhase, Event, EventKind, Failure, Millis, Name, RunInfo, Selection, Step, StepId, StepInfo,
+    Verdict,
 };
 
 use crate::{
@@ -44,6 +45,8 @@ pub struct Options {
     pub fresh: bool,
     /// Whether steps that do not need a failed one run still.
     pub keep_going: bool,
+    /// What was looked at before the run.
+    pub seen: Seen,
     /// How many steps run at once, at most.
     pub jobs: usize,
     /// When the run began, in seconds since 1970-01-01 UTC, for the report.
@@ -58,10 +61,31 @@ impl Default for Options {
             selection: Selection::default(),
             fresh: false,
             keep_going: false,
+            seen: Seen::default(),
             jobs: std::thread::available_parallelism().map_or(1, Into::into),
             started: 0,
             host: String::new(),
         }
+    }
+}
+
+/// Checks of the run as a whole that its front end has made before it; they are told and judged as the run's own.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// What each is called, and what is wrong.
+    pub checks: Vec<(String, Option<String>)>,
+    /// What that comes to, if anything is wrong.
+    pub failure: Option<Failure>,
+}
+
+impl Seen {
+    fn events(&self) -> impl Iterator<Item = EventKind> + '_ {
+        self.checks.iter().map(|(name, wrong)| EventKind::Check {
+            name: name.clone(),
+            verdict: if wrong.is_some() { Verdict::Failed } else { Verdict::Passed },
+            after_ms: 0,
+            detail: wrong.clone(),
+        })
     }
 }
 
@@ -96,6 +120,8 @@ pub fn build(
                 let versions = Mutex::new(versions);
                 let run = Run { loaded, machine, options, digests: &digests, versions: &versions, say: &say };
                 let mut outcome = schedule(&run, &steps);
+                options.seen.events().for_each(|kind| say(None, kind));
+                outcome.failures.extend(options.seen.failure.clone());
                 if let Some(tier) = options.selection.tier {
                     let took = Millis::new(begun.elapsed().as_millis() as u64);
                     let tiers = loaded.plan.tiers();

@@ -63,15 +63,7 @@ impl Digests {
 
     /// The digest of a file's bytes.
     pub(crate) fn file(&self, path: &Utf8Path) -> io::Result<Digest> {
-        let metadata = fs_err::metadata(path)?;
-        let look = (
-            metadata.len(),
-            metadata.mtime(),
-            metadata.mtime_nsec(),
-            metadata.ctime(),
-            metadata.ctime_nsec(),
-        );
-        let key = format!("{:x}:{:x}", metadata.dev(), metadata.ino());
+        let (key, look) = key_and_look(&fs_err::metadata(path)?);
         if let Some(seen) = self.known.lock().expect("no user of it panics").files.get(&key)
             && seen.look == look
         {
@@ -80,10 +72,22 @@ impl Digests {
         let mut digester = Digester::default();
         io::copy(&mut io::BufReader::with_capacity(1 << 20, fs_err::File::open(path)?), &mut digester)?;
         let digest = digester.finish();
+        self.remember(key, Seen { look, digest });
+        Ok(digest)
+    }
+
+    /// Remembers what somebody found who has just read the file where it is; returns how big it is.
+    pub(crate) fn learn(&self, path: &Utf8Path, digest: Digest) -> io::Result<u64> {
+        let metadata = fs_err::metadata(path)?;
+        let (key, look) = key_and_look(&metadata);
+        self.remember(key, Seen { look, digest });
+        Ok(metadata.len())
+    }
+
+    fn remember(&self, key: String, seen: Seen) {
         let mut known = self.known.lock().expect("no user of it panics");
         known.changed = true;
-        known.files.insert(key, Seen { look, digest });
-        Ok(digest)
+        known.files.insert(key, seen);
     }
 
     /// A file, or everything in a directory, in the order of names.
@@ -140,6 +144,12 @@ impl Digests {
     }
 }
 
+fn key_and_look(metadata: &std::fs::Metadata) -> (String, Look) {
+    let look =
+        (metadata.len(), metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec());
+    (format!("{:x}:{:x}", metadata.dev(), metadata.ino()), look)
+}
+
 impl Listing {
     /// The first file that differs from an `earlier` look, and how.
     pub(crate) fn first_change(&self, earlier: &Self) -> Option<String> {
@@ -152,5 +162,23 @@ impl Listing {
         });
         let gone = || earlier.files.keys().find(|file| !self.files.contains_key(*file));
         changed.or_else(|| gone().map(|file| format!("{} is gone", name(file))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_learnt_is_not_read_again_until_the_file_is_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = Utf8Path::from_path(dir.path()).unwrap().join("file");
+        let digests = Digests::load(dir.path().join("digests.json").try_into().unwrap());
+        fs_err::write(&file, "as it is").unwrap();
+        let said = Digest::of(b"what was said of it");
+        assert_eq!(digests.learn(&file, said).unwrap(), 8);
+        assert_eq!(digests.file(&file).unwrap(), said, "it was read in spite of that");
+        fs_err::write(&file, "another now").unwrap();
+        assert_eq!(digests.file(&file).unwrap(), Digest::of(b"another now"));
     }
 }

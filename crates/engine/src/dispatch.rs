@@ -1,12 +1,12 @@
 //! From an action to the crate that does it: the one exhaustive match.
 
-use bootway_exec::{Cmd, Cx, StepOutput};
+use bootway_exec::{Cmd, Cx, StepOutput, search_path};
 use bootway_nix::Evaluated;
 use bootway_plan::{Action, ArtifactKind, Explain, Failure};
 use bootway_source::{DebianError, DebianFiles};
 use camino::Utf8Path;
 
-use crate::{Loaded, chromebook, isolated};
+use crate::{Loaded, chromebook, isolated, tools::find};
 
 /// Does what `action` says.
 pub(crate) fn run(
@@ -34,6 +34,7 @@ pub(crate) fn run(
         Action::Squashfs(step) => explain(bootway_image::squashfs(cx, step)),
         Action::Uki(step) => explain(bootway_image::uki(cx, step)),
         Action::Disk(step) => explain(bootway_image::disk(cx, step)),
+        Action::Iso(step) => explain(bootway_image::iso(cx, step)),
         Action::Oci(step) => explain(bootway_image::oci(cx, step)),
         Action::Harvest(step) => explain(bootway_chromeos::harvest(cx, step)),
         Action::Inspect(step) => explain(bootway_image::inspect(cx, step)),
@@ -63,6 +64,11 @@ pub(crate) fn commands(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<
         Action::NixBuild(step) => Ok(bootway_nix::build_commands(cx, step, loaded.plan.nix())),
         Action::NixCheck(step) => Ok(bootway_nix::check_commands(cx, step, loaded.plan.nix())),
         Action::Closure(step) => Ok(bootway_nix::closure_commands(cx, step, loaded.plan.nix())),
+        Action::Inspect(step) => {
+            let is_there = |engine: &str| find(engine, &search_path()).is_some();
+            let engine = if !is_there("docker") && is_there("podman") { "podman" } else { "docker" };
+            Ok(bootway_image::container_commands(cx, step, engine))
+        }
         Action::Fetch(_)
         | Action::Unpack(_)
         | Action::Tree(_)
@@ -70,8 +76,8 @@ pub(crate) fn commands(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<
         | Action::Squashfs(_)
         | Action::Uki(_)
         | Action::Disk(_)
-        | Action::Oci(_)
-        | Action::Inspect(_) => Ok(Vec::new()),
+        | Action::Iso(_)
+        | Action::Oci(_) => Ok(Vec::new()),
     }
 }
 

@@ -13,7 +13,7 @@ use bootway_exec::{Cancel, Cmd, Cx, Inputs, Runner};
 use bootway_nix::Closures;
 pub use bootway_nix::Collected;
 use bootway_plan::{Bytes, Failure};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 pub use remove::Removed;
 use serde::Serialize;
 
@@ -110,9 +110,9 @@ pub fn garbage(
     let nix = loaded.plan.nix();
     match with_cx(loaded, hold.work(), runner, &Cancel::default(), |cx| Closures::ask(cx, nix, &all)) {
         Ok(closures) => {
-            let paths = |set: &'_ BTreeSet<Utf8PathBuf>| set.iter().cloned().collect::<Vec<_>>();
-            let (gone, kept) = (paths(&gone), paths(&found.kept));
-            let only = closures.only(gone.iter().map(Utf8Path::new), kept.iter().map(Utf8Path::new));
+            let (gone, kept) = (&gone, &found.kept);
+            let only =
+                closures.only(gone.iter().map(Utf8PathBuf::as_path), kept.iter().map(Utf8PathBuf::as_path));
             garbage.store_size = Some(only);
             for item in &mut garbage.items {
                 item.store_size = item.store_path.as_ref().and_then(|path| closures.size(path));

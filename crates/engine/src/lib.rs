@@ -62,7 +62,7 @@ mod tools;
 mod watch;
 mod work;
 
-pub use build::{Machine, Options, build};
+pub use build::{Machine, Options, Seen, build};
 pub use doctor::{Missing, doctor, no_kvm};
 pub use gc::{Collected, Garbage, Item, Removed, What, collect, collect_command, garbage};
 pub use layout::layouts;

@@ -21,11 +21,16 @@ pub(crate) struct Run<'a> {
 pub(crate) fn skip(run: &Run<'_>, step: &Step, reason: String) -> StepEnd {
     let asked_for = step.skipped.is_some() || reason.starts_with("it needs") || reason.starts_with("the run");
     if run.loaded.plan.skips() == Skips::Strict && !asked_for {
-        let failure = Failure::new(Class::Check, format!("step `{}` did not run: {reason}", step.id))
-            .hint("this plan has `skips = \"strict\"`: provide what is missing, or make it `graceful`");
+        let failure = strict(format!("step `{}` did not run: {reason}", step.id));
         (run.say)(Some(&step.id), EventKind::Failed(failure.clone()));
         return StepEnd::Failed(failure);
     }
     (run.say)(Some(&step.id), EventKind::Skipped { reason: reason.clone() });
     StepEnd::Skipped(reason)
+}
+
+/// The failure of what did not run in a plan that is strict about that.
+pub(crate) fn strict(what: String) -> Failure {
+    Failure::new(Class::Check, what)
+        .hint("this plan has `skips = \"strict\"`: provide what is missing, or make it `graceful`")
 }

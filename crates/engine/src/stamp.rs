@@ -71,7 +71,7 @@ impl Stamp {
     /// Whether every output in `dir` is what it was; if not, which is not and why.
     pub(crate) fn verify(&self, dir: &Utf8Path, digests: &Digests) -> Result<(), String> {
         for artifact in self.artifacts_in(dir) {
-            let now = digest_of(artifact.kind, &artifact.path, digests);
+            let now = digest_of(artifact.kind, &artifact.path, digests, Manifested::Earlier);
             match now {
                 Ok((digest, _)) if digest == artifact.digest => (),
                 Ok(_) => return Err(format!("output `{}` is not what was made", artifact.output)),
@@ -82,8 +82,22 @@ impl Stamp {
     }
 }
 
+/// When a manifest was made of the files where they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manifested {
+    /// A moment ago, by reading all of them: to read them again would say nothing new.
+    Now,
+    /// In another run, or while they were written.
+    Earlier,
+}
+
 /// The digest and the size of an output: of a file's bytes; of a tree's manifest, when the files are what it says.
-pub(crate) fn digest_of(kind: ArtifactKind, path: &Utf8Path, digests: &Digests) -> io::Result<(Digest, u64)> {
+fn digest_of(
+    kind: ArtifactKind,
+    path: &Utf8Path,
+    digests: &Digests,
+    when: Manifested,
+) -> io::Result<(Digest, u64)> {
     if kind != ArtifactKind::Tree {
         return Ok((digests.file(path)?, fs_err::metadata(path)?.len()));
     }
@@ -92,9 +106,12 @@ pub(crate) fn digest_of(kind: ArtifactKind, path: &Utf8Path, digests: &Digests) 
     let manifest = Manifest::from_text(&text).map_err(io::Error::other)?;
     for (name, entry) in &manifest.entries {
         let file = path.join(name.as_str());
-        if let EntryKind::File { digest, .. } = &entry.kind
-            && digests.file(&file)? != *digest
-        {
+        let EntryKind::File { digest, size } = &entry.kind else { continue };
+        let agrees = match when {
+            Manifested::Now => digests.learn(&file, *digest)? == *size,
+            Manifested::Earlier => digests.file(&file)? == *digest,
+        };
+        if !agrees {
             return Err(io::Error::other(format!("`{file}` is not what its manifest says")));
         }
     }
@@ -108,8 +125,9 @@ pub(crate) fn artifact(
     dir: &Utf8Path,
     file: &str,
     digests: &Digests,
+    when: Manifested,
 ) -> io::Result<Artifact> {
-    let (digest, size) = digest_of(kind, &dir.join(file), digests)?;
+    let (digest, size) = digest_of(kind, &dir.join(file), digests, when)?;
     Ok(Artifact {
         output: output.clone(),
         kind,

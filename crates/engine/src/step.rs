@@ -1,7 +1,7 @@
 //! One step: is it done already, and if not, do it, look at what it made, and put that in place.
 
 use bootway_exec::{Cx, StepOutput};
-use bootway_plan::{Artifact, Class, EventKind, Failure, Step, StepId, Verdict};
+use bootway_plan::{Action, Artifact, Class, EventKind, Failure, Skips, Step, StepId, Verdict};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::{
@@ -11,8 +11,8 @@ use crate::{
     inputs::{Gathered, Made, gather, link},
     kept,
     key::{Key, key_of},
-    run::{Run, skip},
-    stamp::{Stamp, artifact},
+    run::{Run, skip, strict},
+    stamp::{Manifested, Stamp, artifact},
     watch::Watch,
     work::remove_all,
 };
@@ -158,6 +158,11 @@ fn attempt_step(
     }
     let outputs = dispatch::run(&cx, &step.action, run.loaded, gathered.evaluated.as_ref());
     let outputs = outputs.map_err(|failure| over_limit(failure, watch))?;
+    if run.loaded.plan.skips() == Skips::Strict
+        && let Some(what) = watch.not_run()
+    {
+        return Err(strict(what));
+    }
     for output in &outputs {
         dispatch::verify(output.kind, &output.path).map_err(|failure| {
             failure.because(format!("output `{}` is not a good {}", output.name, output.kind))
@@ -236,9 +241,9 @@ fn place(
         if !outputs.iter().any(|output| output.name == name) {
             return Err(Failure::new(Class::Bug, format!("step `{}` made no `{name}`", step.id)));
         }
-        artifacts.push(
-            artifact(&name, kind, &partial, &step.action.file_name(&name), run.digests).map_err(failed)?,
-        );
+        let file = step.action.file_name(&name);
+        let when = manifested(&step.action);
+        artifacts.push(artifact(&name, kind, &partial, &file, run.digests, when).map_err(failed)?);
     }
     let stamp = Stamp {
         format: 1,
@@ -257,6 +262,14 @@ fn place(
         emit(EventKind::Made(artifact.clone()));
     }
     Ok(artifacts)
+}
+
+/// Steps about stores make a manifest by reading what is in place; the others while they write it, and it is read here.
+const fn manifested(action: &Action) -> Manifested {
+    match action {
+        Action::NixBuild(_) | Action::Closure(_) => Manifested::Now,
+        _ => Manifested::Earlier,
+    }
 }
 
 fn failed_dir(work: &Work, step: &StepId) -> Utf8PathBuf {

@@ -23,6 +23,7 @@ pub(crate) struct Watch {
     heard: Mutex<Heard>,
     checks_passed: AtomicU32,
     told: Mutex<Vec<EventKind>>,
+    not_run: Mutex<Option<String>>,
     over: AtomicBool,
 }
 
@@ -47,6 +48,7 @@ impl Watch {
             heard: Mutex::new(Heard { at: now, warned: now, last: None }),
             checks_passed: AtomicU32::new(0),
             told: Mutex::default(),
+            not_run: Mutex::default(),
             over: false.into(),
         }
     }
@@ -62,6 +64,11 @@ impl Watch {
             EventKind::Check { verdict: Verdict::Passed, .. } => {
                 self.checks_passed.fetch_add(1, Ordering::Relaxed);
             }
+            EventKind::Check { verdict: Verdict::NotRun, name, detail, .. } => {
+                let why = detail.as_deref().unwrap_or("it does not say why");
+                let mut first = self.not_run.lock().expect("nobody panics with it");
+                first.get_or_insert_with(|| format!("check `{name}` did not run: {why}"));
+            }
             EventKind::Finding(_) | EventKind::Layout(_) => {
                 self.told.lock().expect("nobody panics with it").push(kind.clone());
             }
@@ -74,6 +81,12 @@ impl Watch {
     pub(crate) fn begin(&self) {
         self.checks_passed.store(0, Ordering::Relaxed);
         self.told.lock().expect("nobody panics with it").clear();
+        self.not_run.lock().expect("nobody panics with it").take();
+    }
+
+    /// The first check that did not run in this attempt, and why.
+    pub(crate) fn not_run(&self) -> Option<String> {
+        self.not_run.lock().expect("nobody panics with it").clone()
     }
 
     /// How many checks have passed in this attempt.

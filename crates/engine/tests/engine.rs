@@ -246,6 +246,53 @@ fn keep_going_runs_what_does_not_need_the_failed_step() {
     ");
 }
 
+const VERDICTS: &str = r#"
+[[phase]]
+name = "all"
+  [[phase.step]]
+  name = "lint"
+  tier = "quick"
+  command = { argv = ["false"] }
+  [[phase.step]]
+  name = "test"
+  tier = "build"
+  command = { argv = ["true"] }
+  [[phase.step]]
+  name = "tree"
+  tree = { edits = [{ mkdir = { path = "a" } }] }
+  [[phase.step]]
+  name = "upload"
+  command = { argv = ["touch", "${plan-dir}/uploaded"] }
+  [[phase.step]]
+  name = "after"
+  tier = "full"
+  command = { argv = ["true"] }
+"#;
+
+/// A check that fails is a verdict: others are looked at, and nothing happens that is for what is good.
+#[test]
+fn after_a_check_that_failed_other_checks_run_and_effects_do_not() {
+    let project = Project::new(VERDICTS);
+    let options = Options { jobs: 1, keep_going: true, ..Options::default() };
+    let (outcome, _) = project.build_with(&options, &Cancel::default());
+    insta::assert_snapshot!(ends(&outcome).replace(project.path().as_str(), "[dir]"), @"
+    after done
+    lint failed: step `lint` failed: `cd [dir]/.bootway/demo/scratch/lint && SOURCE_DATE_EPOCH=1735689600 false` exited with code 1
+    test done
+    tree done
+    upload skipped: it needs `lint`, which failed
+    ");
+    assert!(!project.path().join("uploaded").exists());
+    let (outcome, _) = project.build_with(&Options { jobs: 1, ..Options::default() }, &Cancel::default());
+    insta::assert_snapshot!(ends(&outcome).replace(project.path().as_str(), "[dir]"), @"
+    after skipped: the run was stopped by an earlier failure
+    lint failed: step `lint` failed: `cd [dir]/.bootway/demo/scratch/lint && SOURCE_DATE_EPOCH=1735689600 false` exited with code 1
+    test skipped: the run was stopped by an earlier failure
+    tree skipped: the run was stopped by an earlier failure
+    upload skipped: the run was stopped by an earlier failure
+    ");
+}
+
 #[test]
 fn exit_code_zero_without_the_output_is_no_success() {
     let project = Project::new(

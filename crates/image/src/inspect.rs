@@ -2,7 +2,7 @@
 
 use std::{fs::File, io, time::Instant};
 
-use bootway_exec::{Cx, MissingInput, StepOutput};
+use bootway_exec::{Cx, MissingInput, RunError, StepOutput};
 use bootway_plan::{
     Bytes, Class, EventKind, Explain, TreePath, Verdict,
     step::{self, Expect},
@@ -20,10 +20,12 @@ use crate::{
 mod container;
 mod iso;
 mod report;
+mod runs;
 mod show;
 mod volume;
 
 pub use report::{FsReport, ImageKind, ImageReport, PartitionReport, look};
+pub use runs::container_commands;
 use volume::Volume;
 
 /// How much of a file is searched for `contains`.
@@ -45,7 +47,7 @@ pub fn inspect(cx: &Cx<'_>, step: &step::Inspect) -> Result<Vec<StepOutput>, Ins
         Some(fs_err::File::open(&input.path)?.into_file())
     };
     let mut failed = Vec::new();
-    for expect in &step.expect {
+    for (expect, number) in step.expect.iter().zip(1..) {
         if cx.cancel.is_cancelled() {
             return Err(InspectError::Cancelled);
         }
@@ -53,11 +55,15 @@ pub fn inspect(cx: &Cx<'_>, step: &step::Inspect) -> Result<Vec<StepOutput>, Ins
         let seen = Seen { report: &report, file: file.as_ref(), container: container.as_ref() };
         let result = check(&seen, expect);
         let name = name(expect);
-        let (verdict, detail) = match result {
-            Ok(detail) => (Verdict::Passed, detail),
-            Err(detail) => (Verdict::Failed, detail),
+        let (verdict, detail) = match (result, &expect.runs, &container) {
+            (Ok(detail), Some(runs), Some(container)) => {
+                let (verdict, said) = runs::run(cx, container, runs, number)?;
+                (verdict, if verdict == Verdict::Passed { format!("{detail}; {said}") } else { said })
+            }
+            (Ok(detail), ..) => (Verdict::Passed, detail),
+            (Err(detail), ..) => (Verdict::Failed, detail),
         };
-        if verdict == Verdict::Failed {
+        if matches!(verdict, Verdict::Failed | Verdict::TimedOut) {
             failed.push(format!("{name}: {detail}"));
         }
         let after_ms = began.elapsed().as_millis() as u64;
@@ -314,6 +320,12 @@ pub enum InspectError {
     /// A tree cannot be read.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// A container image cannot be handed to an engine.
+    #[error("the image cannot be handed to an engine: {0}")]
+    Container(String),
+    /// A container engine.
+    #[error(transparent)]
+    Engine(RunError),
     /// Expectations are not met.
     #[error("{} of {of} expectations failed:\n{}", failed.len(), failed.join("\n"))]
     Failed {
@@ -327,12 +339,20 @@ pub enum InspectError {
     Cancelled,
 }
 
+impl From<RunError> for InspectError {
+    fn from(error: RunError) -> Self {
+        if matches!(error, RunError::Cancelled) { Self::Cancelled } else { Self::Engine(error) }
+    }
+}
+
 impl Explain for InspectError {
     fn class(&self) -> Class {
         match self {
             Self::Io(error) => class_of(error),
             Self::Input(error) => error.class(),
             Self::Tree(error) => error.class(),
+            Self::Container(_) => Class::Step,
+            Self::Engine(error) => error.class(),
             Self::Failed { .. } => Class::Check,
             Self::Cancelled => Class::Cancelled,
         }

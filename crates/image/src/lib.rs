@@ -31,6 +31,7 @@ mod format;
 mod fs;
 mod initramfs;
 mod inspect;
+mod iso;
 mod layout;
 mod listing;
 mod modules;
@@ -62,7 +63,10 @@ pub use fs::{
     iso::{IsoBootEntry, IsoFile, IsoPartition, IsoReport},
 };
 pub use initramfs::{InitramfsError, initramfs};
-pub use inspect::{FsReport, ImageKind, ImageReport, InspectError, PartitionReport, inspect, look};
+pub use inspect::{
+    FsReport, ImageKind, ImageReport, InspectError, PartitionReport, container_commands, inspect, look,
+};
+pub use iso::{IsoError, iso};
 pub use layout::LayoutError;
 pub use modules::ModulesError;
 pub use move_backup::{MoveBackupError, MovedBackup, move_gpt_backup};

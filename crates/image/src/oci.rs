@@ -27,6 +27,7 @@ use crate::{
 };
 
 mod archive;
+mod engine_archive;
 mod error;
 mod faults;
 mod gzip;

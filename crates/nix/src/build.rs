@@ -2,7 +2,7 @@
 
 use std::{io, time::Instant};
 
-use bootway_exec::{Cmd, Cx, Exit, RunError, StepOutput};
+use bootway_exec::{Cmd, Cx, Exit, StepOutput};
 use bootway_plan::{ArtifactKind, Class, EventKind, Explain, Finding, Judgement, Name, NixConfig, step};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
@@ -17,6 +17,8 @@ use crate::{
     shapes::{PathInfo, UnknownShape, builds, path_infos},
     untracked,
 };
+
+mod cause;
 
 /// The output that is meant unless the plan says another.
 const OUT: &str = "out";
@@ -62,11 +64,16 @@ pub fn nix_build(cx: &Cx<'_>, step: &step::NixBuild, nix: &NixConfig) -> Result<
 ///
 /// # Errors
 ///
-/// If files are untracked that the flake needs, or it does not evaluate.
+/// If the store is not on this machine, files are untracked that the flake needs, or it does not evaluate.
 pub fn evaluate(cx: &Cx<'_>, step: &step::NixBuild, nix: &NixConfig) -> Result<Evaluated, EvalError> {
     let flake = flake(cx, step, nix);
-    flake.check_untracked()?;
-    Ok(Evaluated { drv: flake.drv_path(&step.attribute)? })
+    let drv = || {
+        flake.check_store()?;
+        flake.check_untracked()?;
+        flake.drv_path(&step.attribute)
+    };
+    let evaluated = drv().map(|drv| Evaluated { drv });
+    evaluated.inspect_err(|error| cause::tell(cx, step, error.cause(), error))
 }
 
 /// Whether the store still holds what was built into the directory `out`, as the store says.
@@ -94,6 +101,16 @@ pub fn is_kept(
 ///
 /// As [`nix_build`].
 pub fn nix_build_of(
+    cx: &Cx<'_>,
+    step: &step::NixBuild,
+    nix: &NixConfig,
+    evaluated: &Evaluated,
+) -> Result<Vec<StepOutput>, BuildError> {
+    let built = realise_and_find(cx, step, nix, evaluated);
+    built.inspect_err(|error| cause::tell(cx, step, error.cause(), error))
+}
+
+fn realise_and_find(
     cx: &Cx<'_>,
     step: &step::NixBuild,
     nix: &NixConfig,
@@ -307,29 +324,6 @@ impl From<RealiseError> for BuildError {
             RealiseError::NotBuilt(error) => Self::NotBuilt(error),
             RealiseError::Call(error) => Self::Call(error),
             RealiseError::Shape(error) => Self::Shape(error),
-        }
-    }
-}
-
-impl BuildError {
-    /// In which way there is no artifact.
-    pub fn cause(&self) -> Cause {
-        let of_call = |error: &CallError| match error {
-            CallError::Run(RunError::Cancelled) | CallError::Refused { exit: Exit::Signal, .. } => {
-                Cause::Interrupted
-            }
-            CallError::Run(RunError::TimedOut { .. }) => Cause::Timeout,
-            CallError::Run(_) | CallError::Refused { .. } => Cause::Nix,
-        };
-        match self {
-            Self::Eval(EvalError::Missing { .. }) => Cause::MissingAttribute,
-            Self::Eval(EvalError::Failed { .. }) => Cause::Evaluation,
-            Self::Eval(EvalError::Untracked(_)) => Cause::Untracked,
-            Self::Eval(EvalError::Call(error)) | Self::Call(error) => of_call(error),
-            Self::NotBuilt(error) => error.cause(),
-            Self::Output(error) => error.cause(),
-            Self::NoOut { .. } | Self::Invalid { .. } => Cause::OutputMissing,
-            Self::Eval(EvalError::Shape(_)) | Self::Shape(_) | Self::Io(_) => Cause::Nix,
         }
     }
 }

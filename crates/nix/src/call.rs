@@ -90,7 +90,8 @@ impl<'a> Nix<'a> {
     /// Runs `cmd` to its end, telling what it says.
     pub(crate) fn ask(&self, cmd: &Cmd) -> Result<Answer, CallError> {
         let mut log = Log::default();
-        let mut teller = Teller { cx: &self.cx, cmd, progress: None, told: None };
+        let mut teller =
+            Teller { cx: &self.cx, cmd, alone: false, items: Count::default(), bytes: Count::default() };
         let ended = listen(&self.cx, cmd, &mut |line| {
             let told = log.hear(&line)?;
             teller.tell(&told);
@@ -107,6 +108,13 @@ impl<'a> Nix<'a> {
         if answer.exit == Exit::Code(0) { Ok(answer.stdout) } else { Err(answer.into_error()) }
     }
 
+    /// The store, if what is in it is not on this machine's disk: one of another machine, or a cache.
+    pub(crate) fn far_store(&self) -> Option<&'a str> {
+        let url = self.config.store.as_deref()?;
+        let scheme = url.split_once("://").map(|(scheme, _)| scheme)?;
+        (!["unix", "local"].contains(&scheme)).then_some(url)
+    }
+
     /// Where a store path is in the file system: below the root of a store of its own.
     pub(crate) fn on_disk(&self, path: &Utf8Path) -> Utf8PathBuf {
         match self.config.store.as_deref().and_then(|store| root_of(self.cx.plan_dir, store)) {
@@ -117,9 +125,17 @@ impl<'a> Nix<'a> {
 }
 
 impl Answer {
-    /// What it said went wrong, in one text.
+    /// What it said went wrong, in one text: of warnings, which some versions say as loudly as errors, only if there is
+    /// nothing else.
     pub(crate) fn complaint(&self) -> String {
-        self.log.errors().collect::<Vec<_>>().join("\n")
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        for text in self.log.errors() {
+            let said = if text.starts_with("warning:") { &mut warnings } else { &mut errors };
+            if !said.contains(&text) {
+                said.push(text);
+            }
+        }
+        if errors.is_empty() { warnings } else { errors }.join("\n")
     }
 
     /// The answer as the error that it is.
@@ -132,7 +148,17 @@ impl Answer {
 struct Teller<'a> {
     cx: &'a Cx<'a>,
     cmd: &'a Cmd,
-    progress: Option<(u64, u64)>,
+    /// Whether it was said that nobody answers.
+    alone: bool,
+    items: Count,
+    bytes: Count,
+}
+
+/// How far it has come, by one measure.
+#[derive(Default)]
+struct Count {
+    /// Done, and expected, if that has not been told yet.
+    untold: Option<(u64, u64)>,
     told: Option<Instant>,
 }
 
@@ -140,13 +166,8 @@ impl Teller<'_> {
     fn tell(&mut self, told: &Told) {
         let line = |text: String| EventKind::Line { stream: Stream::Stderr, text: self.cmd.redact(&text) };
         match told {
-            Told::Progress { done, expected, .. } => {
-                self.progress = Some((*done, *expected));
-                if self.told.is_none_or(|at| at.elapsed() >= PROGRESS) {
-                    self.told = Some(Instant::now());
-                    self.end();
-                }
-            }
+            Told::Progress { done, expected, .. } => self.items.add(self.cx, *done, *expected, Unit::Items),
+            Told::Bytes { done, expected } => self.bytes.add(self.cx, *done, *expected, Unit::Bytes),
             Told::Phase { .. } | Told::Waiting(_) => {
                 (self.cx.emit)(EventKind::Note { text: told.text().unwrap_or_default() });
             }
@@ -156,14 +177,33 @@ impl Teller<'_> {
                 }
             }
         }
+        if let Told::Message(text) = told
+            && text.contains("unable to download")
+            && !std::mem::replace(&mut self.alone, true)
+        {
+            self.cx.note("somebody does not answer who is asked for built paths: without a network, write `substituters = []` into `[nix]`, and nobody is asked");
+        }
     }
 
     /// Tells the progress that has not been told yet.
     fn end(&mut self) {
-        if let Some((done, expected)) = self.progress.take()
-            && expected > 0
-        {
-            (self.cx.emit)(EventKind::Progress { done, total: Some(expected), unit: Unit::Items });
+        self.bytes.tell(self.cx, Unit::Bytes);
+        self.items.tell(self.cx, Unit::Items);
+    }
+}
+
+impl Count {
+    fn add(&mut self, cx: &Cx<'_>, done: u64, expected: u64, unit: Unit) {
+        self.untold = Some((done, expected));
+        if self.told.is_none_or(|at| at.elapsed() >= PROGRESS) {
+            self.told = Some(Instant::now());
+            self.tell(cx, unit);
+        }
+    }
+
+    fn tell(&mut self, cx: &Cx<'_>, unit: Unit) {
+        if let Some((done, expected)) = self.untold.take().filter(|(_, expected)| *expected > 0) {
+            (cx.emit)(EventKind::Progress { done, total: Some(expected), unit });
         }
     }
 }
@@ -191,6 +231,9 @@ pub(crate) fn absolute(path: &Utf8Path) -> Utf8PathBuf {
     camino::absolute_utf8(path).unwrap_or_else(|_| path.to_owned())
 }
 
+/// A part of what Nix says on a machine that was not set up for root.
+const NO_BUILD_USERS: &str = "'build-users-group' does not exist";
+
 /// Nix could not be asked, or gave no answer.
 #[derive(Debug, Error)]
 pub enum CallError {
@@ -213,6 +256,7 @@ impl Explain for CallError {
     fn class(&self) -> Class {
         match self {
             Self::Run(error) => error.class(),
+            Self::Refused { complaint, .. } if complaint.contains(NO_BUILD_USERS) => Class::Environment,
             Self::Refused { .. } => Class::Step,
         }
     }
@@ -220,7 +264,50 @@ impl Explain for CallError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Run(error) => error.hint(),
+            Self::Refused { complaint, .. } if complaint.contains(NO_BUILD_USERS) => Some(
+                "Nix that is started by root builds as other users, and this machine has none: install its daemon, \
+                 start as an ordinary user, or write `build-users-group =` into /etc/nix/nix.conf"
+                    .to_owned(),
+            ),
             Self::Refused { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bootway_plan::Failure;
+
+    use super::*;
+
+    /// As Nix 2.8 says it.
+    #[test]
+    fn a_machine_that_is_not_set_up_for_root_is_told_apart_and_warnings_are_left_out() {
+        let mut log = Log::default();
+        let no_users = "the group 'nixbld' specified in 'build-users-group' does not exist";
+        for text in
+            [format!("warning: {no_users}"), format!("error: {no_users}"), format!("error: {no_users}")]
+        {
+            log.hear(&format!(r#"@nix {{"action":"msg","level":0,"msg":"{text}"}}"#));
+        }
+        let answer =
+            Answer { cmd: "nix-store --realise x".to_owned(), exit: Exit::Code(1), stdout: Vec::new(), log };
+        insta::assert_snapshot!(Failure::of(&answer.into_error()), @"
+        error: `nix-store --realise x` exited with code 1: the group 'nixbld' specified in 'build-users-group' does not exist
+          hint: Nix that is started by root builds as other users, and this machine has none: install its daemon, start as an ordinary user, or write `build-users-group =` into /etc/nix/nix.conf
+        ");
+        assert_eq!(
+            CallError::Refused { cmd: String::new(), exit: Exit::Code(1), complaint: no_users.to_owned() }
+                .class(),
+            Class::Environment
+        );
+    }
+
+    #[test]
+    fn a_warning_is_better_than_nothing() {
+        let mut log = Log::default();
+        log.hear(r#"@nix {"action":"msg","level":0,"msg":"warning: this is odd"}"#);
+        let answer = Answer { cmd: "nix".to_owned(), exit: Exit::Code(1), stdout: Vec::new(), log };
+        assert_eq!(answer.complaint(), "warning: this is odd");
     }
 }

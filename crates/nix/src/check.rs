@@ -9,7 +9,7 @@
 use std::{io, time::Instant};
 
 use bootway_exec::{Cmd, Cx, Exit, StepOutput, listen};
-use bootway_plan::{Class, EventKind, Explain, NixConfig, Stream, Untracked, Verdict, step};
+use bootway_plan::{Class, EventKind, Explain, NixConfig, Stream, Verdict, step};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 use thiserror::Error;
@@ -88,7 +88,7 @@ pub fn nix_check(
 /// The command lines that it would run; if something is wrong, others follow that find out what.
 pub fn check_commands(cx: &Cx<'_>, step: &step::NixCheck, config: &NixConfig) -> Vec<Cmd> {
     let asker = Asker::new(cx, step, config);
-    let git = untracked::command(&asker.flake).filter(|_| config.untracked != Untracked::Allow);
+    let git = untracked::command(&asker.flake);
     let all = (!queries(step).is_empty()).then(|| asker.command(ALL));
     let refused = step.profiles.iter().filter(|it| it.refuses.is_some()).count();
     let throws = (0..refused + step.throws.len()).map(|n| asker.command(&thrower(n)));

@@ -23,6 +23,7 @@ mod nar;
 mod place;
 mod pool;
 mod references;
+mod register;
 mod registration;
 mod roots;
 mod store;
@@ -88,7 +89,7 @@ pub fn closure_commands(cx: &Cx<'_>, step: &step::Closure, nix: &NixConfig) -> V
         commands.push(from.requisites_cmd(cx, &roots::arguments(cx, step)));
     }
     if let Some(into) = &step.into {
-        commands.push(install::load_cmd(
+        commands.push(register::load_cmd(
             cx,
             &store::below(cx.plan_dir, into),
             &cx.scratch.join("registration"),

@@ -162,6 +162,16 @@ impl<'a> Flake<'a> {
         self.nix.evaluate(&["path-info", "--derivation", &self.installable(attribute)], self.impure)
     }
 
+    /// Looks whether what is built can be looked into: in a store that is on this machine's disk, and one for all
+    /// commands.
+    pub(crate) fn check_store(&self) -> Result<(), EvalError> {
+        if let Some(store) = self.nix.far_store() {
+            return Err(EvalError::FarStore { store: store.to_owned() });
+        }
+        let is_store = |arg: &&String| *arg == "--store" || arg.starts_with("--store=");
+        self.nix.config.args.iter().find(is_store).map_or(Ok(()), |_| Err(EvalError::StoreInArgs))
+    }
+
     /// Looks for files that Git does not know, and does about it what `[nix]` says.
     ///
     /// # Errors
@@ -310,6 +320,15 @@ pub enum EvalError {
     /// The flake needs files that Git does not know.
     #[error(transparent)]
     Untracked(#[from] UntrackedFiles),
+    /// Nothing that is built is on this machine.
+    #[error("the store `{store}` is not on this machine, and what is built in it cannot be looked into")]
+    FarStore {
+        /// The store.
+        store: String,
+    },
+    /// Some commands would use another store than others.
+    #[error("`args` of `[nix]` has `--store`, which not all commands would have")]
+    StoreInArgs,
     /// Nix could not be asked.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -334,7 +353,7 @@ fn instead(near: Option<&str>, names: &[String]) -> String {
 impl Explain for EvalError {
     fn class(&self) -> Class {
         match self {
-            Self::Missing { .. } => Class::Plan,
+            Self::Missing { .. } | Self::FarStore { .. } | Self::StoreInArgs => Class::Plan,
             Self::Failed { .. } | Self::Shape(_) => Class::Step,
             Self::Untracked(error) => error.class(),
             Self::Call(error) => error.class(),
@@ -348,6 +367,13 @@ impl Explain for EvalError {
                 Some(format!("where it comes from: nix eval --raw {what}.drvPath --show-trace"))
             }
             Self::Untracked(error) => error.hint(),
+            Self::FarStore { store } if store.starts_with("ssh") => Some(format!(
+                "let it build for this machine's store instead: `builders = [\"{store} x86_64-linux\"]` in `[nix]`"
+            )),
+            Self::FarStore { store } => {
+                Some(format!("fetch from it instead: `substituters = [\"{store}\"]` in `[nix]`"))
+            }
+            Self::StoreInArgs => Some("write `store = \"…\"` there".to_owned()),
             Self::Call(error) => error.hint(),
             Self::Shape(_) => None,
         }

@@ -13,6 +13,10 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
+mod moved;
+
+use moved::Moved;
+
 /// Lines kept of what a derivation printed last.
 const TAIL_LINES: usize = 40;
 
@@ -34,6 +38,10 @@ pub(crate) struct Log {
     activities: BTreeMap<u64, Activity>,
     builds: BTreeMap<String, BuildLog>,
     errors: Vec<String>,
+    /// Store paths that come from somewhere.
+    copied: Moved,
+    /// Files that come from somewhere.
+    fetched: Moved,
 }
 
 /// What was heard of the build of one derivation.
@@ -97,6 +105,13 @@ pub(crate) enum Told {
         /// Running.
         running: u64,
     },
+    /// How many bytes have been copied or fetched.
+    Bytes {
+        /// Done.
+        done: u64,
+        /// Of this many, as far as is known by now.
+        expected: u64,
+    },
     /// Something is fetched and not built.
     Fetching(String),
     /// Nix waits for a lock.
@@ -113,7 +128,7 @@ impl Told {
             Self::Building { drv, machine } if machine.is_empty() => format!("building {}", name_of(drv)),
             Self::Building { drv, machine } => format!("building {} on {machine}", name_of(drv)),
             Self::Phase { drv, phase } => format!("{} is in {phase}", name_of(drv)),
-            Self::Progress { .. } => return None,
+            Self::Progress { .. } | Self::Bytes { .. } => return None,
         })
     }
 }
@@ -171,6 +186,18 @@ impl Log {
                 self.activities.insert(line.id, Activity::Builds);
                 None
             }
+            100 => {
+                self.copied.start(line.id);
+                None
+            }
+            // What is known about paths is fetched, too, and is not worth counting.
+            101 if !line
+                .text(0)
+                .is_some_and(|uri| uri.ends_with(".narinfo") || uri.ends_with("nix-cache-info")) =>
+            {
+                self.fetched.start(line.id);
+                None
+            }
             105 if self.builds.len() < DERIVATIONS => {
                 let drv = line.text(0)?;
                 self.activities.insert(line.id, Activity::Build(drv.clone()));
@@ -196,6 +223,8 @@ impl Log {
     }
 
     fn stop(&mut self, id: u64) {
+        self.copied.stop(id);
+        self.fetched.stop(id);
         if let Some(Activity::Build(drv)) = self.activities.remove(&id)
             && let Some(build) = self.builds.get_mut(&drv)
         {
@@ -203,7 +232,24 @@ impl Log {
         }
     }
 
+    /// Takes what is said about bytes; whether it was about them.
+    fn moved(&mut self, line: &Line) -> bool {
+        let (Some(first), Some(second)) = (line.number(0), line.number(1)) else { return false };
+        match (line.kind, first) {
+            (105, _) => {
+                self.copied.count(line.id, first, second) || self.fetched.count(line.id, first, second)
+            }
+            (106, 100) => self.copied.announce(line.id, second),
+            (106, 101) => self.fetched.announce(line.id, second),
+            _ => false,
+        }
+    }
+
     fn result(&mut self, line: &Line) -> Option<Told> {
+        if self.moved(line) {
+            let (done, expected) = self.copied.sum().or_else(|| self.fetched.sum())?;
+            return Some(Told::Bytes { done, expected });
+        }
         let activity = self.activities.get(&line.id)?;
         match (line.kind, activity) {
             (101 | 107, Activity::Build(drv)) => {

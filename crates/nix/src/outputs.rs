@@ -57,6 +57,10 @@ pub(crate) fn find(
 ) -> Result<Utf8PathBuf, OutputError> {
     let store_dir = store_path.parent().unwrap_or(store_path).to_owned();
     let disk = Disk { nix, store_dir };
+    if fs_err::symlink_metadata(nix.on_disk(store_path)).is_err_and(|it| it.kind() == io::ErrorKind::NotFound)
+    {
+        return Err(OutputError::Elsewhere { path: store_path.to_owned() });
+    }
     let output =
         disk.resolve(store_path)?.ok_or_else(|| OutputError::Outside { path: store_path.to_owned() })?;
     let tree = step.kind == ArtifactKind::Tree;
@@ -250,6 +254,12 @@ pub enum OutputError {
         /// The output.
         path: Utf8PathBuf,
     },
+    /// The store that holds it is not on this machine's disk, or somebody removed it there.
+    #[error("`{path}` is valid, as the store says, and is not on this machine's disk")]
+    Elsewhere {
+        /// The output.
+        path: Utf8PathBuf,
+    },
     /// There are too many names to look at.
     #[error("`{path}` holds more than {NAMES} names")]
     TooMany {
@@ -296,7 +306,7 @@ impl OutputError {
     /// In which way.
     pub(crate) const fn cause(&self) -> Cause {
         match self {
-            Self::Missing { .. } | Self::Outside { .. } => Cause::OutputMissing,
+            Self::Missing { .. } | Self::Outside { .. } | Self::Elsewhere { .. } => Cause::OutputMissing,
             Self::Ambiguous { .. } | Self::TooMany { .. } => Cause::OutputAmbiguous,
             Self::Cancelled => Cause::Interrupted,
             Self::Kind { .. }
@@ -313,6 +323,7 @@ impl Explain for OutputError {
         match self {
             Self::Glob { .. } => Class::Plan,
             Self::Cancelled => Class::Cancelled,
+            Self::Elsewhere { .. } => Class::Environment,
             _ => Class::Step,
         }
     }
@@ -322,6 +333,10 @@ impl Explain for OutputError {
             Self::Missing { glob: Some(_), .. } => "fix `glob`; it starts inside the output".to_owned(),
             Self::Missing { glob: None, .. } => "build another attribute or another `output`".to_owned(),
             Self::Ambiguous { .. } => "write a `glob` that matches one of them".to_owned(),
+            Self::Elsewhere { path } => format!(
+                "if `NIX_REMOTE` leads to another machine, use `builders` of `[nix]` instead; if somebody removed \
+                 it: nix-store --repair-path {path}"
+            ),
             Self::Kind { .. } => "write another `kind`".to_owned(),
             Self::TooSmall { .. } => "find out what is missing, or lower `min-size`".to_owned(),
             _ => return None,

@@ -1,7 +1,6 @@
 //! A Nix of its own for a test: a store, a configuration and flakes in a temporary directory.
 //!
 //! Nothing of the machine's Nix is read or written, nobody is asked for substitutes, and flakes need no nixpkgs.
-//! `TEST_NIX_CONFIG` adds to its configuration: another Nix, first on `PATH`, may need some.
 //!
 //! Integration tests of other crates include this file: `#[path = "../../nix/src/testing.rs"] mod testing;`.
 //!
@@ -103,10 +102,7 @@ impl TestNix {
             ("GIT_AUTHOR_EMAIL", "test@example.org".to_owned()),
             ("GIT_COMMITTER_NAME", "Test".to_owned()),
             ("GIT_COMMITTER_EMAIL", "test@example.org".to_owned()),
-            (
-                "NIX_CONFIG",
-                format!("{}\n{}", config.join("\n"), std::env::var("TEST_NIX_CONFIG").unwrap_or_default()),
-            ),
+            ("NIX_CONFIG", config.join("\n")),
         ];
         pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }

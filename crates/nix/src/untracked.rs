@@ -39,7 +39,7 @@ fn list(files: &[Utf8PathBuf]) -> String {
 
 impl Explain for UntrackedFiles {
     fn class(&self) -> Class {
-        Class::Plan
+        Class::Environment
     }
 
     fn hint(&self) -> Option<String> {
@@ -51,7 +51,7 @@ impl Explain for UntrackedFiles {
 /// Looks, and does about it what the plan says.
 pub(crate) fn check(flake: &Flake<'_>) -> Result<(), EvalError> {
     let policy = flake.nix.config.untracked;
-    let Some(cmd) = command(flake).filter(|_| policy != Untracked::Allow) else { return Ok(()) };
+    let Some(cmd) = command(flake) else { return Ok(()) };
     let dir = flake.dir().expect("there is a command only for a directory");
     let listed = listen(&flake.nix.cx, &cmd, &mut |_| None).map_err(CallError::from)?;
     if listed.exit != Exit::Code(0) {
@@ -74,9 +74,9 @@ pub(crate) fn check(flake: &Flake<'_>) -> Result<(), EvalError> {
     Ok(())
 }
 
-/// The question to Git, if the flake is a directory in a repository.
+/// The question to Git, if the flake is a directory in a repository, and somebody wants to know.
 pub(crate) fn command(flake: &Flake<'_>) -> Option<Cmd> {
-    let dir = flake.dir()?;
+    let dir = flake.dir().filter(|_| flake.nix.config.untracked != Untracked::Allow)?;
     dir.ancestors().find(|dir| dir.join(".git").exists())?;
     let list = ["ls-files", "--others", "--exclude-standard", "-z"];
     let cmd = flake.nix.cx.env.iter().fold(Cmd::user("git"), |cmd, (name, value)| cmd.env(name, value));

@@ -14,6 +14,7 @@ mod command;
 mod disk;
 mod harvest;
 mod inspect;
+mod iso;
 mod nix;
 mod nix_check;
 mod oci;
@@ -28,7 +29,8 @@ pub use disk::{
     BootAttributes, Disk, DiskFormat, FsKind, Partition, PartitionType, Share, ShareOf, Size, Table,
 };
 pub use harvest::Harvest;
-pub use inspect::{Expect, Inspect};
+pub use iso::{Iso, IsoBios};
+pub use inspect::{Expect, Inspect, Runs};
 pub use nix::NixBuild;
 pub use nix_check::{Gating, Names, Naming, NixCheck, Profiles, Refuses, Throws};
 pub use oci::{Healthcheck, Oci, OciArch, OciFormat};
@@ -69,6 +71,8 @@ pub enum Action {
     Uki(Uki),
     /// Partitions to a GPT disk.
     Disk(Disk),
+    /// A tree to a disc that starts.
+    Iso(Iso),
     /// A tree to a container image.
     Oci(Oci),
     /// `ChromeOS` images to what an image of one's own is made of.
@@ -81,7 +85,7 @@ pub enum Action {
 
 impl Action {
     /// Every kind, in the words of the plan.
-    pub const KINDS: [&str; 16] = [
+    pub const KINDS: [&str; 17] = [
         "command",
         "debian",
         "fetch",
@@ -94,6 +98,7 @@ impl Action {
         "squashfs",
         "uki",
         "disk",
+        "iso",
         "oci",
         "harvest",
         "inspect",
@@ -115,6 +120,7 @@ impl Action {
             Self::Squashfs(_) => "squashfs",
             Self::Uki(_) => "uki",
             Self::Disk(_) => "disk",
+            Self::Iso(_) => "iso",
             Self::Oci(_) => "oci",
             Self::Harvest(_) => "harvest",
             Self::Inspect(_) => "inspect",
@@ -128,6 +134,7 @@ impl Action {
             Self::Command(it) => it.sources(),
             Self::Debian(_) | Self::Fetch(_) | Self::NixBuild(_) | Self::NixCheck(_) => Vec::new(),
             Self::Closure(it) => it.sources(),
+            Self::Iso(it) => it.sources(),
             Self::Oci(it) => vec![&it.from],
             Self::Unpack(it) => vec![&it.from],
             Self::Tree(it) => it.sources(),
@@ -162,6 +169,7 @@ impl Action {
             Self::Fetch(it) => one("file", it.kind),
             Self::Initramfs(_) => one("initramfs", ArtifactKind::Initramfs),
             Self::Squashfs(_) => one("image", ArtifactKind::Squashfs),
+            Self::Iso(_) => one("image", ArtifactKind::Iso),
             Self::Uki(_) => one("uki", ArtifactKind::Efi),
             Self::Disk(it) => one("disk", it.kind()),
             Self::Harvest(it) => it.outputs(),
@@ -182,6 +190,7 @@ impl Action {
             Self::Fetch(it) => it.file_name().to_owned(),
             Self::Initramfs(_) => "initramfs.img".to_owned(),
             Self::Squashfs(_) => "image.squashfs".to_owned(),
+            Self::Iso(_) => "image.iso".to_owned(),
             Self::Uki(_) => "uki.efi".to_owned(),
             Self::Oci(it) if it.format != OciFormat::Layout => "image.tar".to_owned(),
             Self::Disk(_) => "disk.raw".to_owned(),
@@ -213,6 +222,7 @@ impl Action {
     pub fn runs_each_time(&self) -> bool {
         self.is_effect()
             || matches!(self, Self::NixCheck(_))
+            || matches!(self, Self::Inspect(it) if it.runs_something())
             || matches!(self, Self::Closure(it) if it.into.is_some())
     }
 
@@ -226,6 +236,7 @@ impl Action {
             Self::NixBuild(it) => it.attribute.clone(),
             Self::NixCheck(it) => it.summary(),
             Self::Closure(it) => it.summary(),
+            Self::Iso(it) => it.summary(),
             Self::Oci(it) => it.from.to_string(),
             Self::Tree(it) => it.summary(),
             Self::Initramfs(it) => it.summary(),

@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ArtifactKind, Millis, Name, Need, ordered::Ordered};
+use crate::{ArtifactKind, Millis, Name, Need, ordered::Ordered, step::Runs};
 
 mod argv;
 mod check;
@@ -129,6 +129,9 @@ pub struct Container {
     /// How the engine finds out that it works.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthcheck: Option<Healthcheck>,
+    /// What it does when `bootway check --tier full` runs it for a moment, where docker or podman is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runs: Option<Runs>,
 }
 
 /// How an engine finds out that a container works.

@@ -34,6 +34,12 @@ impl Tally {
         for step in &report.steps {
             tally.add(step);
         }
+        for check in
+            report.checks.iter().filter(|it| matches!(it.verdict, Verdict::Failed | Verdict::TimedOut))
+        {
+            tally.failed += 1;
+            tally.failures.push(format!("the run: {}", one_line(&check.name)));
+        }
         tally.over_budget = report.counts().over_budget;
         tally
     }

@@ -8,7 +8,7 @@ use crate::{
     commands::generate,
     grids::with_targets,
     open::PlanArgs,
-    record::{RunArgs, record},
+    record::{RunArgs, record_outcome},
     style,
 };
 
@@ -52,17 +52,9 @@ impl Check {
         if self.list {
             return list(&loaded, tier);
         }
-        // What is stale is known at once, and said when the rest is known, too.
-        let stale = generate::stale_here(&loaded)?;
-        let code = record(&loaded, self.plan.work(&loaded), selection, &self.run.all_of_it(), color)?;
-        match stale {
-            Some(failure) if code == exit_code::DONE => Err(failure),
-            Some(failure) => {
-                style::say(&failure.to_string());
-                Ok(code)
-            }
-            None => Ok(code),
-        }
+        let seen = generate::seen_here(&loaded)?;
+        let args = self.run.all_of_it();
+        record_outcome(&loaded, self.plan.work(&loaded), selection, &args, seen, color).map(|(code, _)| code)
     }
 }
 

@@ -1,6 +1,6 @@
 //! `bootway generate`: files that are made from the targets of a plan.
 
-use bootway_engine::Loaded;
+use bootway_engine::{Loaded, Seen};
 use bootway_plan::{Class, Failure, System, exit_code};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
@@ -34,8 +34,7 @@ impl Generate {
         let loaded = plan.load_here()?;
         let files = files(&loaded, &self.what)?;
         if self.check {
-            let stale = stale(&files);
-            return match stale {
+            return match all_stale(&files) {
                 None => {
                     crate::print(&format!("{} files are up to date\n", files.len()));
                     Ok(exit_code::DONE)
@@ -88,9 +87,13 @@ pub(crate) fn files(loaded: &Loaded, what: &[What]) -> Result<Vec<File>, Failure
     Ok(files)
 }
 
-/// What is stale of the files that the plan has a place for, if anything is.
-pub(crate) fn stale_here(loaded: &Loaded) -> Result<Option<Failure>, Failure> {
-    Ok(stale(&files_of(loaded)?))
+/// What there is to say of the files that the plan has a place for: each is a check.
+pub(crate) fn seen_here(loaded: &Loaded) -> Result<Seen, Failure> {
+    let files = files_of(loaded)?;
+    let checks: Vec<_> =
+        files.iter().map(|file| (format!("{} is up to date", file.name), stale(file))).collect();
+    let failure = what_is_stale(checks.iter().filter(|(_, wrong)| wrong.is_some()).count());
+    Ok(Seen { checks, failure })
 }
 
 /// The files that the plan has a place for, as it names them.
@@ -106,27 +109,33 @@ fn files_of(loaded: &Loaded) -> Result<Vec<File>, Failure> {
     }
 }
 
-/// What is stale of `files`, if anything is.
-pub(crate) fn stale(files: &[File]) -> Option<Failure> {
-    let said: Vec<String> = files
-        .iter()
-        .filter_map(|File { name, path, text }| match fs_err::read_to_string(path) {
-            Ok(there) => difference(&there, text).map(|it| format!("`{name}`, {it}")),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Some(format!("`{name}` is not there"))
-            }
-            Err(error) => Some(error.to_string()),
-        })
-        .collect();
-    let first = match said.len() {
+/// All that is stale of `files`, if anything is.
+fn all_stale(files: &[File]) -> Option<Failure> {
+    let wrong = |file: &File| stale(file).map(|wrong| format!("`{}`: {wrong}", file.name));
+    let said: Vec<String> = files.iter().filter_map(wrong).collect();
+    what_is_stale(said.len()).map(|mut failure| {
+        failure.chain.extend(said);
+        failure
+    })
+}
+
+/// What is stale of a file, if anything is.
+fn stale(file: &File) -> Option<String> {
+    match fs_err::read_to_string(&file.path) {
+        Ok(there) => difference(&there, &file.text).map(|it| it.to_string()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some("it is not there".to_owned()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// That `n` files are stale, if any is.
+fn what_is_stale(n: usize) -> Option<Failure> {
+    let said = match n {
         0 => return None,
         1 => "a generated file is stale".to_owned(),
         n => format!("{n} generated files are stale"),
     };
-    let failure = said.into_iter().rev().fold(None, |failure: Option<Failure>, text| {
-        Some(failure.map_or_else(|| Failure::new(Class::Check, text.clone()), |it| it.because(text.clone())))
-    });
-    failure.map(|failure| failure.because(first).hint("run `bootway generate` and look at the difference"))
+    Some(Failure::new(Class::Check, said).hint("run `bootway generate` and look at the difference"))
 }
 
 fn write(path: &Utf8Path, text: &str) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 
-use bootway_engine::Loaded;
+use bootway_engine::{Loaded, Seen};
 use bootway_exec::{Cmd, Sandbox, SystemRunner, replace, run};
 use bootway_nix::run_command;
 use bootway_plan::{
@@ -100,7 +100,8 @@ impl Up {
             return Ok(exit_code::DONE);
         }
         let selection = Selection { steps: vec![step.to_string()], ..Selection::default() };
-        let (code, _) = record_outcome(&expanded, work, selection, &RunArgs::default(), color)?;
+        let (code, _) =
+            record_outcome(&expanded, work, selection, &RunArgs::default(), Seen::default(), color)?;
         if code != exit_code::DONE {
             return Ok(code);
         }

@@ -113,6 +113,32 @@ name = "check"
     assert!(run.stderr.ends_with("1 passed, 0 failed, 0 skipped\n"), "{}", run.stderr);
 }
 
+#[test]
+fn a_server_that_never_gets_well_fails_with_what_it_said_and_is_gone() {
+    let project = Project::new(
+        r#"
+[[phase]]
+name = "check"
+
+  [[phase.step]]
+  name = "golden-path"
+  tier = "build"
+
+    [phase.step.command]
+    argv   = ["touch", "${plan-dir}/asked"]
+    beside = { argv = ["sh", "-c", "echo $$ > $0; echo out of order; sleep 60; :", "${plan-dir}/pid"], ready = { http = "http://127.0.0.1:${port}/health", within = "1s" } }
+"#,
+    );
+    let run = project.bootway(&["check", "test.plan.toml", "--tier", "build"]);
+    assert_eq!(run.code, 5, "{}", run.stderr);
+    assert!(run.stderr.contains("out of order"), "{}", run.stderr);
+    assert!(run.stderr.ends_with("0 passed, 1 failed, 0 skipped\n"), "{}", run.stderr);
+    assert!(!project.path().join("asked").exists(), "the client is not started");
+    let pid = fs_err::read_to_string(project.path().join("pid")).unwrap();
+    let cmdline = fs_err::read_to_string(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
+    assert!(!cmdline.contains("out of order"), "{cmdline}");
+}
+
 /// A copy of `fixtures/nix/contracts/good` in a Nix of its own.
 struct Contract {
     nix: TestNix,
@@ -202,18 +228,35 @@ fn a_file_that_git_does_not_know_is_said_before_anything_is_evaluated() {
     let list = fs_err::read_to_string(contract.dir.join("nix/profile-list.nix")).unwrap();
     contract.nix.write(&contract.dir.join("nix/new-list.nix"), &list);
     let run = contract.check(&[]);
-    assert!(run.code == 3 && run.stderr.contains("git -C"), "{}", run.stderr);
+    assert!(run.code == 4 && run.stderr.contains("git -C"), "{}", run.stderr);
     assert!(run.stderr.contains("add -N nix/new-list.nix"), "{}", run.stderr);
     contract.nix.git_in(&contract.dir, &["add", "-N", "nix/new-list.nix"]);
     assert_eq!(contract.check(&[]).code, 0);
 }
 
-/// D.4.12: what the fixtures say of flakes is good for Nix itself.
+/// D.4.12: every flake of the fixtures that needs no nixpkgs; the others are only read.
 #[test]
 fn the_fixtures_are_flakes_that_nix_itself_likes() {
-    let contract = Contract::new();
-    let flake = contract.dir.as_str();
-    let shown = contract.nix.ok("nix", &["flake", "show", "--json", flake]);
-    assert!(shown.contains("test-origin-low-latency-vm"), "{shown}");
-    contract.nix.ok("nix", &["flake", "check", flake]);
+    let nix = TestNix::new();
+    let fixtures = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/nix");
+    let mut liked = Vec::new();
+    for entry in walkdir::WalkDir::new(&fixtures).sort_by_file_name() {
+        let flake = Utf8PathBuf::from_path_buf(entry.unwrap().into_path()).unwrap();
+        if flake.file_name() != Some("flake.nix")
+            || fs_err::read_to_string(&flake).unwrap().contains("nixpkgs.url")
+        {
+            continue;
+        }
+        let from = flake.parent().unwrap();
+        let name = from.strip_prefix(&fixtures).unwrap().as_str().replace('/', "-");
+        let dir = nix.root().join(&name);
+        crate::swarm::copy(from, &dir);
+        nix.git(&dir);
+        let shown = nix.ok("nix", &["flake", "show", "--json", dir.as_str()]);
+        let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        assert!(shown["packages"]["x86_64-linux"].as_object().is_some_and(|it| it.len() > 5), "{shown}");
+        nix.ok("nix", &["flake", "check", dir.as_str()]);
+        liked.push(name);
+    }
+    assert_eq!(liked, ["contracts-good", "targets"]);
 }

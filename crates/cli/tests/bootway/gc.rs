@@ -154,7 +154,9 @@ fn four_builds_of_which_two_are_kept() {
     assert_eq!(gone(&before, &everything(it.project.path())), [""; 0], "it was only listed");
     let info = it.nix.ok("nix", &["path-info", "--json", "-S", it.built[0].as_str()]);
     let info: serde_json::Value = serde_json::from_str(&info).unwrap();
-    let closure = format!("{}B", info[0]["closureSize"]);
+    // A list before Nix 2.19, a map by path since.
+    let info = info.get(0).or_else(|| info.get(it.built[0].as_str())).unwrap();
+    let closure = format!("{}B", info["closureSize"]);
     let sizes: Vec<&str> =
         json["items"].as_array().unwrap().iter().map(|it| it["store-size"].as_str().unwrap()).collect();
     assert_eq!(sizes, [&closure, &closure]);

@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy sees no tests in a file of tests that are modules")]
 
+mod artifacts;
 mod checks;
 mod chromeos;
+mod closures;
 mod completions;
 mod demo;
 mod errors;
 mod gc;
+mod guest;
 mod kill;
 mod nix;
 mod ordinary;
@@ -23,4 +26,5 @@ mod swarm;
 mod targets;
 #[path = "../../../nix/src/testing.rs"]
 mod testing;
+mod untracked;
 mod write;

@@ -47,7 +47,10 @@ impl Swarm {
     pub(crate) fn says(&self, args: &[&str]) -> String {
         let run = self.bootway(args);
         // What Nix says while it builds has names of the day in it.
-        let is_ours = |line: &&str| !line.starts_with("building '");
+        let is_ours = |line: &&str| {
+            let built = line.starts_with("  /") && Utf8Path::new(line).extension() == Some("drv");
+            !line.starts_with("building '") && *line != "this derivation will be built:" && !built
+        };
         let said: String = run.stderr.lines().filter(is_ours).map(|line| format!("{line}\n")).collect();
         format!("exit code {}\n{}{said}", run.code, run.stdout).replace(self.nix.root().as_str(), "[dir]")
     }
@@ -64,7 +67,7 @@ impl Swarm {
     }
 }
 
-fn copy(from: &Utf8Path, to: &Utf8Path) {
+pub(crate) fn copy(from: &Utf8Path, to: &Utf8Path) {
     for entry in walkdir::WalkDir::new(from) {
         let entry = entry.unwrap();
         let path = Utf8Path::from_path(entry.path()).unwrap();

@@ -145,13 +145,20 @@ fn arguments_beat_the_environment() {
 fn what_has_a_kind_is_built_and_verified_before_it_runs() {
     let swarm = Swarm::new();
     swarm.edit("plan.toml", "needs = { kvm = \"required\" }", "needs = {}");
-    let run = swarm.bootway(&["up", "stress-test", "vm", "--", "-m", "1"]);
-    assert_eq!(run.code, 0, "{}", run.stderr);
-    assert_eq!(run.stdout, "machine stress-test -m 1\n");
-    assert!(run.stderr.contains("Executing: "), "{}", run.stderr);
-    let printed = swarm.says(&["up", "--print", "default", "container-enhanced", "x"]);
-    insta::assert_snapshot!(printed.replace(&swarm.nix.root().to_string(), "[dir]"), @"
-    exit code 0
+    let machine = swarm.bootway(&["up", "stress-test", "vm", "--", "-m", "1"]);
+    assert_eq!(machine.code, 0, "{}", machine.stderr);
+    assert_eq!(machine.stdout, "machine stress-test -m 1\n");
+    assert!(machine.stderr.contains("Executing: "), "{}", machine.stderr);
+    // A docker that answers, whatever this machine has.
+    let here = swarm.dir.join("bin");
+    fs_err::create_dir(&here).unwrap();
+    fs_err::write(here.join("docker"), "#!/bin/sh\nexit 0\n").unwrap();
+    fs_err::set_permissions(here.join("docker"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
+    let mut command = swarm.command(&["up", "--print", "default", "container-enhanced", "x"]);
+    let path = format!("{here}:{}", std::env::var("PATH").unwrap());
+    let printed = run(command.env("PATH", path));
+    insta::assert_snapshot!(printed.stdout.replace(swarm.nix.root().as_str(), "[dir]"), @"
     docker load --input [dir]/swarm/.bootway/hls-swarm/out/test-origin-default-container-enhanced/built
     docker run --rm --interactive --pull=never --publish 8080:17080 --publish 9100:9100 --publish 9113:9113 --cap-add SYS_ADMIN --tmpfs /tmp --tmpfs /run --tmpfs /run/lock --env PROFILE=default --health-cmd 'curl -fsS http://localhost:17080/health' --health-interval 30000ms --health-timeout 5000ms --health-start-period 30000ms --health-retries 3 test-origin-enhanced:latest x
     ");
@@ -186,12 +193,12 @@ fn a_profile_that_is_added_in_one_file_is_everywhere() {
     insta::assert_snapshot!(swarm.says(&["generate", "--check"]), @r#"
     exit code 6
     error: 6 generated files are stale
-      caused by: `scripts/completion/bootway-up.bash`, line 6: `    '' | test-origin) printf '%s\n' default low-latency stress-test ;;`, would be `    '' | test-origin) printf '%s\n' default low-latency 4k-abr stress-test ;;`
-      caused by: `scripts/completion/_bootway-up`, line 7: `    '' | test-origin) printf '%s\n' default low-latency stress-test ;;`, would be `    '' | test-origin) printf '%s\n' default low-latency 4k-abr stress-test ;;`
-      caused by: `scripts/completion/bootway-up.fish`, line 41: `complete -c bootway -f -k -n '__bootway_up_at "- 1 -" "test-origin 1 -"' -a 'default low-latency stress-test'`, would be `complete -c bootway -f -k -n '__bootway_up_at "- 1 -" "test-origin 1 -"' -a 'default low-latency 4k-abr stress-test'`
-      caused by: `docker-compose.yaml`, line 32: `  test-origin-stress-test-container:`, would be `  test-origin-4k-abr-container:`
-      caused by: `targets.just`, line 43: `# test-origin/stress-test/runner: Local script (all platforms)`, would be `# test-origin/4k-abr/runner: Local script (all platforms)`
-      caused by: `README.md`, line 14: `| stress-test | `test-origin-stress-test-runner` | `test-origin-stress-test-container` | – | `test-origin-stress-test-vm` | – |`, would be `| 4k-abr | `test-origin-4k-abr-runner` | `test-origin-4k-abr-container` | – | `test-origin-4k-abr-vm` | – |`
+      caused by: `scripts/completion/bootway-up.bash`: line 6: `    '' | test-origin) printf '%s\n' default low-latency stress-test ;;`, would be `    '' | test-origin) printf '%s\n' default low-latency 4k-abr stress-test ;;`
+      caused by: `scripts/completion/_bootway-up`: line 7: `    '' | test-origin) printf '%s\n' default low-latency stress-test ;;`, would be `    '' | test-origin) printf '%s\n' default low-latency 4k-abr stress-test ;;`
+      caused by: `scripts/completion/bootway-up.fish`: line 41: `complete -c bootway -f -k -n '__bootway_up_at "- 1 -" "test-origin 1 -"' -a 'default low-latency stress-test'`, would be `complete -c bootway -f -k -n '__bootway_up_at "- 1 -" "test-origin 1 -"' -a 'default low-latency 4k-abr stress-test'`
+      caused by: `docker-compose.yaml`: line 32: `  test-origin-stress-test-container:`, would be `  test-origin-4k-abr-container:`
+      caused by: `targets.just`: line 43: `# test-origin/stress-test/runner: Local script (all platforms)`, would be `# test-origin/4k-abr/runner: Local script (all platforms)`
+      caused by: `README.md`: line 14: `| stress-test | `test-origin-stress-test-runner` | `test-origin-stress-test-container` | – | `test-origin-stress-test-vm` | – |`, would be `| 4k-abr | `test-origin-4k-abr-runner` | `test-origin-4k-abr-container` | – | `test-origin-4k-abr-vm` | – |`
       hint: run `bootway generate` and look at the difference
     "#);
     assert_eq!(swarm.bootway(&["generate"]).code, 0);

@@ -98,7 +98,8 @@ impl Found {
     /// Logs and reports of all runs but the newest.
     fn runs(&mut self, work: &Work, keep: usize) -> io::Result<()> {
         let is_run = |entry: &Utf8DirEntry| is_dir(entry) && entry.path().join("events.jsonl").exists();
-        let runs: Vec<_> = entries(&work.runs())?.into_iter().filter(is_run).collect();
+        let mut runs: Vec<_> = entries(&work.runs())?.into_iter().filter(is_run).collect();
+        runs.sort_by_cached_key(|entry| moment(entry.file_name()));
         let latest = work.runs().join("latest").read_link_utf8().ok();
         for entry in &runs[..runs.len().saturating_sub(keep)] {
             if latest.as_ref().and_then(|it| it.file_name()) != Some(entry.file_name()) {
@@ -151,6 +152,12 @@ fn divide(
     (old, kept)
 }
 
+/// When a run began, by its name: `20260131T235959Z`, and `20260131T235959Z-2` for the second of one second.
+fn moment(name: &str) -> (String, u32) {
+    let (time, number) = name.split_once('-').unwrap_or((name, "1"));
+    (time.to_owned(), number.parse().unwrap_or(0))
+}
+
 fn newest(n: usize, what: &str) -> String {
     if n == 1 { format!("the newest {what}") } else { format!("the newest {n} {what}s") }
 }
@@ -198,8 +205,18 @@ mod tests {
         assert_eq!(old(&["a", "b", "c"], Some("d"), 2), [1, 2]);
         assert_eq!(old(&["a", "b", "c"], Some("c"), 1), [1, 2]);
         assert_eq!(old(&["a", "b", "c"], Some("d"), 1), [1, 2, 3]);
-        assert_eq!(old(&["a", "b"], Some("b"), 2), []);
-        assert_eq!(old(&[], Some("b"), 2), []);
+        assert_eq!(old(&["a", "b"], Some("b"), 2), [0; 0]);
+        assert_eq!(old(&[], Some("b"), 2), [0; 0]);
+    }
+
+    #[test]
+    fn runs_of_one_second_are_in_their_order() {
+        let mut names = ["20260131T235959Z-10", "20260131T235959Z-2", "20260201T000000Z", "20260131T235959Z"];
+        names.sort_by_key(|name| moment(name));
+        assert_eq!(
+            names,
+            ["20260131T235959Z", "20260131T235959Z-2", "20260131T235959Z-10", "20260201T000000Z"]
+        );
     }
 
     #[test]

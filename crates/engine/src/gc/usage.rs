@@ -12,7 +12,7 @@ use camino::Utf8Path;
 pub(super) fn usage(path: &Utf8Path) -> io::Result<Bytes> {
     let mut size = 0;
     let mut linked: BTreeMap<(u64, u64), (u64, u64)> = BTreeMap::new();
-    for entry in walkdir::WalkDir::new(path) {
+    for entry in walkdir::WalkDir::new(path).follow_root_links(false) {
         let metadata = entry.and_then(|entry| entry.metadata()).map_err(io::Error::from)?;
         if metadata.is_symlink() {
             continue;
@@ -51,5 +51,18 @@ mod tests {
         assert!((1 << 20..1 << 21).contains(&megabyte), "{megabyte}");
         fs_err::hard_link(here.join("a"), there.join("c")).unwrap();
         assert!(usage(&here).unwrap().get() - empty < 1 << 20, "a link elsewhere keeps the file");
+    }
+
+    #[test]
+    fn a_link_is_not_what_it_leads_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        fs_err::write(root.join("file"), vec![1; 1 << 20]).unwrap();
+        for target in [root.as_str(), "/nowhere/at/all"] {
+            let link = root.join("link");
+            fs_err::os::unix::fs::symlink(target, &link).unwrap();
+            assert_eq!(usage(&link).unwrap().get(), 0, "{target}");
+            fs_err::remove_file(&link).unwrap();
+        }
     }
 }

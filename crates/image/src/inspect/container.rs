@@ -2,6 +2,7 @@
 
 use bootway_plan::step::{Expect, Healthcheck};
 
+use super::runs;
 use crate::oci::{ContainerHealthcheck, ContainerImage, words};
 
 /// What is expected, in a few words for each.
@@ -16,6 +17,7 @@ pub(super) fn names(expect: &Expect) -> Vec<String> {
     out.extend(expect.healthcheck.as_ref().map(|_| "healthcheck".to_owned()));
     out.extend(expect.layers.map(|layers| format!("{layers} layers")));
     out.extend(expect.max_layers.map(|layers| format!("at most {layers} layers")));
+    out.extend(expect.runs.as_ref().map(runs::name));
     out
 }
 

@@ -100,7 +100,7 @@ impl<'a> Volume<'a> {
             Self::Fat { fat, paths } => list_fat(fat, paths),
             Self::Iso { iso, files } => Ok(iso.list(files)?),
             Self::Container { container, image } => {
-                let files = container.files.get(*image).map(|(_, files)| files.listing.files.clone());
+                let files = container.stored.get(*image).map(|it| it.files.listing.files.clone());
                 Ok(Listing::new(files.unwrap_or_default()))
             }
         }

@@ -23,10 +23,19 @@ const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
 /// Images that were read to their end.
 pub(crate) struct Container {
-    path: Utf8PathBuf,
+    pub(super) path: Utf8PathBuf,
     pub(crate) report: ContainerReport,
-    /// Of each image of the report: what its layers are called, and what is in all of them.
-    pub(crate) files: Vec<(Vec<String>, RootFs)>,
+    /// Of each image of the report.
+    pub(crate) stored: Vec<Stored>,
+}
+
+/// Where an image is among the members of its archive, and what is in it.
+pub(crate) struct Stored {
+    /// The member that has its configuration.
+    pub(super) config: String,
+    /// Those that have its layers, the lowest first.
+    pub(super) layers: Vec<String>,
+    pub(crate) files: RootFs,
 }
 
 impl Container {
@@ -53,30 +62,28 @@ impl Container {
             flaws.push("there is no image in it".to_owned());
         }
         flaws.truncate(MAX_FLAWS);
-        let (images, files) = images.into_iter().map(|it| (it.report, (it.layers, it.files))).unzip();
+        let (images, stored) = images.into_iter().map(|it| (it.report, it.stored)).unzip();
         let compression = members.packed.map_or("none", crate::compress::Magic::as_str).to_owned();
         Ok(Some(Self {
             path: path.to_owned(),
             report: ContainerReport { format, compression, flaws, images },
-            files,
+            stored,
         }))
     }
 
     /// The first `limit` bytes of the regular file with this number in the listing of an image.
     pub(crate) fn read_file(&self, image: usize, number: u64, limit: u64) -> Result<Vec<u8>, Unreadable> {
         let missing = || Unreadable::Io(std::io::Error::other("there is no such file"));
-        let (layers, files) = self.files.get(image).ok_or_else(missing)?;
-        let (layer, number) = *files.places.get(number as usize).ok_or_else(missing)?;
-        members::read_file(&self.path, layers.get(layer).ok_or_else(missing)?, number, limit)
+        let stored = self.stored.get(image).ok_or_else(missing)?;
+        let (layer, number) = *stored.files.places.get(number as usize).ok_or_else(missing)?;
+        members::read_file(&self.path, stored.layers.get(layer).ok_or_else(missing)?, number, limit)
     }
 }
 
 /// An image that was found.
 struct Image {
     report: ContainerImage,
-    /// Members of the archive.
-    layers: Vec<String>,
-    files: RootFs,
+    stored: Stored,
 }
 
 struct Reader<'a> {
@@ -207,7 +214,7 @@ impl<'a> Reader<'a> {
             }
             layers.push((piece, name));
         }
-        let Some((_, name)) = config else { return };
+        let Some((_, config_name)) = config else { return };
         if !is_image {
             let foreign =
                 manifest.layers.iter().map(|it| &it.media_type).chain([&manifest.config.media_type]);
@@ -219,10 +226,10 @@ impl<'a> Reader<'a> {
             }
             return;
         }
-        let config = self.json(&name);
+        let config = self.json(&config_name);
         let Some(config) = self.noted(config) else { return };
         if layers.len() == manifest.layers.len() {
-            self.image(names, digest, &config, layers);
+            self.image(names, digest, (&config, config_name), layers);
         }
     }
 
@@ -251,7 +258,8 @@ impl<'a> Reader<'a> {
             // It says the same again: what was read is only held against it.
             let before = self.images.len();
             if layers.len() == docker.layers.len() {
-                self.image(docker.repo_tags, piece.digest, &config, layers);
+                let name = self.members.place(&docker.config).unwrap_or_default().to_owned();
+                self.image(docker.repo_tags, piece.digest, (&config, name), layers);
             }
             if is_layout {
                 self.images.truncate(before);
@@ -264,7 +272,7 @@ impl<'a> Reader<'a> {
         &mut self,
         names: Vec<String>,
         digest: Digest,
-        config: &ImageConfig,
+        (config, config_name): (&ImageConfig, String),
         pieces: Vec<(&'a Piece, String)>,
     ) {
         let layers: Vec<Result<(&Piece, &Layer), String>> = pieces
@@ -298,6 +306,6 @@ impl<'a> Reader<'a> {
         }
         let report = ContainerImage::new(names, digest, config, reports);
         let layers = pieces.into_iter().map(|(_, name)| name).collect();
-        self.images.push(Image { report, layers, files });
+        self.images.push(Image { report, stored: Stored { config: config_name, layers, files } });
     }
 }

@@ -528,6 +528,6 @@ fn whiteouts_hide_what_is_below_and_nothing_else() {
     pack(&sandbox.cx(), &files, &path).unwrap();
     verify(ArtifactKind::Container, &path).unwrap();
     let container = Container::read(&path).unwrap().unwrap();
-    let seen: Vec<_> = container.files[0].1.listing.files.keys().map(ToString::to_string).collect();
+    let seen: Vec<_> = container.stored[0].files.listing.files.keys().map(ToString::to_string).collect();
     assert_eq!(seen, ["/", "/a", "/a-b", "/a/new", "/a/y", "/d", "/d/new", "/f"]);
 }

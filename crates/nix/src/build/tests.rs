@@ -450,36 +450,6 @@ fn wait_for(path: &Utf8Path) {
     }
 }
 
-/// Show 3: thirty runs of five outputs and a build that is stopped half way, each with its class.
-#[test]
-fn thirty_runs_have_thirty_correct_classes() {
-    let nix = TestNix::new();
-    let begun = nix.root().join("begun");
-    for round in 0..5 {
-        let of = |script: &str| {
-            let script = format!("{script} # {round}");
-            let flake = nix.flake(&format!("f{round}"), &packages(&[("a", &derivation("a", &script))]));
-            build(&nix, &step::NixBuild { glob: Some("**/*.img".to_owned()), ..step(&flake, "a") })
-        };
-        assert!(of("echo x > $out").result.is_ok());
-        assert!(of("mkdir $out; echo x > $out/a.img").result.is_ok());
-        assert_eq!(
-            of("mkdir -p $out/b; echo x > $out/a.img; echo y > $out/b/b.img").cause(),
-            Cause::OutputAmbiguous
-        );
-        assert_eq!(of("mkdir $out; echo x > $out/a.iso").cause(), Cause::OutputMissing);
-        assert_eq!(of("echo x > $out; exit 2").cause(), Cause::Builder);
-        let script = format!("echo x > $out; touch {begun}; sleep 60 # {round}");
-        let flake = nix.flake("killed", &packages(&[("a", &derivation("a", &script))]));
-        let killed = build_with(&nix, &step(&flake, "a"), &NixConfig::default(), |sandbox| {
-            wait_for(&begun);
-            sandbox.cancel.cancel();
-        });
-        assert_eq!(killed.cause(), Cause::Interrupted);
-        fs_err::remove_file(&begun).unwrap();
-    }
-}
-
 #[test]
 fn a_store_in_a_directory_holds_the_artifact() {
     let nix = TestNix::new();
@@ -530,6 +500,22 @@ fn a_directory_is_an_artifact_of_kind_tree() {
 }
 
 #[test]
+fn who_does_not_answer_is_said_once_with_the_remedy() {
+    let nix = TestNix::new();
+    let flake = nix.flake("alone", &packages(&[("a", &derivation("a", "echo a > $out"))]));
+    let mut env = nix.env();
+    let config = env.get_mut("NIX_CONFIG").unwrap();
+    *config = config.replace("substituters =", "substituters = http://127.0.0.1:9\ndownload-attempts = 1");
+    let runner = SystemRunner::default();
+    let mut sandbox = Sandbox::new(&runner);
+    sandbox.env = env;
+    nix_build(&sandbox.cx(), &step(&flake, "a"), &NixConfig::default()).unwrap();
+    let said =
+        |event: &EventKind| matches!(event, EventKind::Note { text } if text.contains("`substituters = []`"));
+    assert_eq!(sandbox.events().iter().filter(|event| said(event)).count(), 1, "{:#?}", sandbox.lines());
+}
+
+#[test]
 fn nothing_is_fetched_from_anywhere_when_the_plan_says_so() {
     let nix = TestNix::new();
     let flake = nix.flake("offline", &packages(&[("a", &derivation("a", "echo a > $out"))]));
@@ -573,4 +559,46 @@ fn waiting_for_another_run_that_builds_the_same_is_said() {
         assert_eq!(second.bytes.as_deref(), Some("a\n"));
         assert!(first.join().unwrap().result.is_ok());
     });
+}
+
+/// What comes out of a cache is counted in bytes while it comes.
+#[test]
+fn a_download_is_told_in_bytes() {
+    let nix = TestNix::new();
+    let flake =
+        nix.flake("cached", &packages(&[("a", &derivation("a", "head -c 3000000 /dev/zero > $out"))]));
+    let cache = format!("file://{}/cache.nar", nix.root());
+    let first = build(&nix, &step(&flake, "a"));
+    let path = first.provenance["store-path"].as_str().unwrap().to_owned();
+    nix.ok("nix", &["copy", "--to", &cache, &path]);
+    nix.ok("nix-store", &["--delete", "--ignore-liveness", &path]);
+    let runner = SystemRunner::default();
+    let mut sandbox = Sandbox::new(&runner);
+    sandbox.env = nix.env();
+    sandbox.env.get_mut("NIX_CONFIG").unwrap().push_str("\nrequire-sigs = false\n");
+    let config = NixConfig { substituters: Some(vec![cache]), ..NixConfig::default() };
+    nix_build(&sandbox.cx(), &step(&flake, "a"), &config).unwrap();
+    assert!(!sandbox.lines().iter().any(|line| line == "building a"), "{:?}", sandbox.lines());
+    let told = sandbox.events().into_iter().filter_map(|event| match event {
+        EventKind::Progress { done, total, unit: bootway_plan::Unit::Bytes } => Some((done, total)),
+        _ => None,
+    });
+    let told: Vec<_> = told.collect();
+    let (done, total) = told.last().expect("bytes are counted");
+    assert!(*done > 2_900_000 && *total == Some(3_000_112), "{told:?}");
+}
+
+/// A store may say that a path is valid; there is nothing to look into all the same.
+#[test]
+fn an_output_that_is_not_on_this_disk_is_no_artifact() {
+    let nix = TestNix::new();
+    let flake = nix.flake("gone", &packages(&[("a", &derivation("a", "echo a > $out"))]));
+    let first = build(&nix, &step(&flake, "a"));
+    fs_err::remove_file(first.provenance["store-path"].as_str().unwrap()).unwrap();
+    let came = build(&nix, &step(&flake, "a"));
+    assert_eq!(came.cause(), Cause::OutputMissing);
+    insta::assert_snapshot!(came.message(), @"
+    `STORE/a` is valid, as the store says, and is not on this machine's disk
+    hint: if `NIX_REMOTE` leads to another machine, use `builders` of `[nix]` instead; if somebody removed it: nix-store --repair-path STORE/a
+    ");
 }

@@ -12,24 +12,28 @@ use std::{
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
     sync::{
-        Arc, Condvar, Mutex,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        Arc, Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use bootway_exec::Cancel;
 use rustix::{
-    fs::{FileType, Mode, OFlags, RawDir, Timespec, Timestamps},
+    fs::{FileType, Mode, RawDir, Timespec, Timestamps},
     io::Errno,
 };
 
-use self::entry::{Place, kind_of};
+use self::{
+    entry::{Place, kind_of},
+    parent::{Ends, Parent},
+};
 use super::{
     nar::{directory_size, entry_size, magic_size},
     place::{put, umask},
 };
 
 mod entry;
+mod parent;
 
 /// A path that is wanted, and where.
 #[derive(Clone, Debug)]
@@ -71,6 +75,8 @@ pub(super) struct Copier<'a> {
     /// Mode of directories, when they are done.
     pub(super) directories: u32,
     pub(super) threads: usize,
+    /// Whether somebody wants to know the sizes: those of files that are linked cost a system call each.
+    pub(super) sizes: bool,
     pub(super) cancel: &'a Cancel,
     /// Told how many bytes more have arrived.
     pub(super) arrived: &'a (dyn Fn(u64) + Sync),
@@ -85,7 +91,8 @@ pub(super) struct Copied {
     pub(super) bytes: u64,
     /// Files that share their bytes with where they come from.
     pub(super) shared: u64,
-    /// Bytes of the NAR of each path, by where it is: names, kinds and sizes as they were written.
+    /// Bytes of the NAR of each path, by where it is: names, kinds and sizes as they were written; nothing useful if
+    /// nobody wanted them.
     pub(super) sizes: BTreeMap<PathBuf, u64>,
 }
 
@@ -96,18 +103,6 @@ pub(super) struct CopyError {
     pub(super) error: io::Error,
 }
 
-/// A directory that has tasks, or the place above all directories of a path.
-struct Parent {
-    /// Tasks that have not ended: those of the directories in it.
-    open: AtomicUsize,
-    above: Above,
-}
-
-enum Above {
-    Directory { at: PathBuf, parent: Arc<Parent> },
-    Path(Arc<Top>),
-}
-
 /// A path, the files of it that have several names, and bytes of its NAR as far as it has come.
 struct Top {
     job: Job,
@@ -115,11 +110,11 @@ struct Top {
     names: Mutex<HashMap<(u64, u64), PathBuf>>,
 }
 
+/// A directory of `parent` that is to be brought over.
 struct Task {
-    from: PathBuf,
-    to: PathBuf,
+    /// Below the path.
+    inside: PathBuf,
     parent: Arc<Parent>,
-    top: Arc<Top>,
 }
 
 /// What threads share.
@@ -142,6 +137,8 @@ struct Queue {
     jobs: std::vec::IntoIter<Job>,
     /// Threads that have a task: they may leave more.
     busy: usize,
+    /// Threads that have none. To wake them costs a system call even if there are none.
+    idle: usize,
     stop: bool,
 }
 
@@ -153,7 +150,7 @@ enum Next {
 impl Copier<'_> {
     /// Brings all of `jobs` to where they belong. What is there already is replaced.
     pub(super) fn run(&self, jobs: Vec<Job>) -> Result<Copied, CopyError> {
-        let queue = Queue { tasks: Vec::new(), jobs: jobs.into_iter(), busy: 0, stop: false };
+        let queue = Queue { tasks: Vec::new(), jobs: jobs.into_iter(), busy: 0, idle: 0, stop: false };
         let shared = Shared {
             copier: self,
             queue: Mutex::new(queue),
@@ -188,7 +185,10 @@ impl Shared<'_> {
         let mut buffer = vec![0; super::file::BUFFER];
         while let Some(next) = self.next() {
             let done = match next {
-                Next::Task(task) => self.directory(task, &mut buffer),
+                Next::Task(Task { inside, parent }) => {
+                    let name = parent.name(&inside);
+                    self.directory(&parent, (name, name), inside.clone(), &mut buffer)
+                }
                 Next::Job(job) => self.begin(job, &mut buffer),
             };
             let mut queue = self.queue.lock().expect("no copier panics");
@@ -197,7 +197,15 @@ impl Shared<'_> {
                 queue.stop = true;
                 self.failed.lock().expect("no copier panics").get_or_insert(error);
             }
-            drop(queue);
+            self.wake(queue);
+        }
+    }
+
+    /// Lets those go on who wait for `queue`.
+    fn wake(&self, queue: MutexGuard<'_, Queue>) {
+        let idle = queue.idle > 0;
+        drop(queue);
+        if idle {
             self.more.notify_all();
         }
     }
@@ -221,75 +229,76 @@ impl Shared<'_> {
             if queue.busy == 0 {
                 return None;
             }
+            queue.idle += 1;
             queue = self.more.wait(queue).expect("no copier panics");
+            queue.idle -= 1;
         }
     }
 
-    /// Begins with a path: one that is a directory becomes a task, anything else is copied at once.
+    /// Begins with a path: a directory with its own entries, anything else as a whole.
     fn begin(&self, job: Job, buffer: &mut [u8]) -> Result<(), CopyError> {
-        let metadata = fs_err::symlink_metadata(&job.from)
-            .map_err(|error| CopyError { path: job.from.clone(), error })?;
-        let top = Arc::new(Top { job, size: AtomicU64::new(magic_size()), names: Mutex::default() });
-        let parent = Arc::new(Parent { open: AtomicUsize::new(1), above: Above::Path(Arc::clone(&top)) });
+        let (from, beside) = (job.from.clone(), job.beside.clone());
+        let at = |error| CopyError { path: from.clone(), error };
+        let metadata = fs_err::symlink_metadata(&from).map_err(at)?;
+        let (name, new) = from.file_name().zip(beside.file_name()).ok_or_else(|| at(Errno::INVAL.into()))?;
+        let ends = Ends::above(&from, &beside).map_err(at)?;
+        let top = Top { job, size: AtomicU64::new(magic_size()), names: Mutex::default() };
+        let parent = Arc::new(Parent::above(ends, Arc::new(top)));
         if metadata.is_dir() {
-            let (from, to) = (top.job.from.clone(), top.job.beside.clone());
-            return self.directory(Task { from, to, parent, top }, buffer);
+            return self.directory(&parent, (name.as_ref(), new.as_ref()), PathBuf::new(), buffer);
         }
-        let split = |path: &Path| -> io::Result<(OwnedFd, CString)> {
-            let (dir, name) = path.parent().zip(path.file_name()).ok_or(Errno::INVAL)?;
-            Ok((open_dir(dir)?, CString::new(name.as_bytes())?))
-        };
-        let names = split(&top.job.from).and_then(|from| Ok((from, split(&top.job.beside)?)));
-        let ((from, name), (to, new)) =
-            names.map_err(|error| CopyError { path: top.job.from.clone(), error })?;
+        let names = CString::new(name.as_bytes()).and_then(|it| Ok((it, CString::new(new.as_bytes())?)));
+        let (name, new) = names.map_err(|error| at(error.into()))?;
         let kind = if metadata.is_symlink() { FileType::Symlink } else { FileType::RegularFile };
-        let place = Place { from: &from, to: &to, top: &top, inside: top.job.beside.parent() };
-        self.entry(&place, &name, &new, kind, buffer)
-            .map_err(|error| CopyError { path: top.job.from.clone(), error })?;
-        self.ended(parent)
+        let place = Place { ends: &parent.ends, top: &parent.top, inside: Path::new("") };
+        self.entry(&place, &name, &new, kind, buffer).map_err(at)?;
+        self.ended(&parent)
     }
 
-    fn directory(&self, task: Task, buffer: &mut [u8]) -> Result<(), CopyError> {
-        let Task { from, to, parent, top } = task;
-        let at = |path: &Path, error: io::Error| CopyError { path: path.to_owned(), error };
-        let made = rustix::fs::mkdir(&to, OPEN).map_err(io::Error::from).and_then(|()| open_dir(&to));
-        let to_fd = made.map_err(|error| at(&to, error))?;
-        let from_fd = open_dir(&from).map_err(|error| at(&from, error))?;
-        let place = Place { from: &from_fd, to: &to_fd, top: &top, inside: Some(&to) };
+    /// Makes the directory `inside`, whose `names` are below where `parent` is open, and brings over what is in it.
+    fn directory(
+        &self,
+        parent: &Arc<Parent>,
+        names: (&Path, &Path),
+        inside: PathBuf,
+        buffer: &mut [u8],
+    ) -> Result<(), CopyError> {
+        let top = &parent.top;
+        let failed = |name: &Path, error: io::Error| {
+            let at = top.job.from.join(&inside);
+            CopyError { path: if name.as_os_str().is_empty() { at } else { at.join(name) }, error }
+        };
+        let ends = parent.ends.make(names.0, names.1, &inside).map_err(|error| failed("".as_ref(), error))?;
+        let place = Place { ends: &ends, top, inside: &inside };
         let (mut inner, mut size) = (Vec::new(), directory_size());
         let mut names = [MaybeUninit::uninit(); NAMES];
-        let mut entries = RawDir::new(&from_fd, &mut names);
+        let mut entries = RawDir::new(&ends.from, &mut names);
         while let Some(entry) = entries.next() {
-            let entry = entry.map_err(|error| at(&from, error.into()))?;
+            let entry = entry.map_err(|error| failed("".as_ref(), error.into()))?;
             let name = entry.file_name();
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
             size += entry_size(name.to_bytes().len());
-            let path = || Path::new(OsStr::from_bytes(name.to_bytes())).to_owned();
-            let kind = kind_of(&from_fd, &entry).map_err(|error| at(&from.join(path()), error))?;
+            let path = Path::new(OsStr::from_bytes(name.to_bytes()));
+            let kind = kind_of(&ends.from, &entry).map_err(|error| failed(path, error))?;
             if kind == FileType::Directory {
-                inner.push(path());
+                inner.push(inside.join(path));
             } else {
                 let brought = self.entry(&place, name, name, kind, buffer);
-                brought.map_err(|error| at(&from.join(path()), error))?;
+                brought.map_err(|error| failed(path, error))?;
             }
         }
         top.size.fetch_add(size, Ordering::Relaxed);
         if inner.is_empty() {
-            self.seal(&to_fd).map_err(|error| at(&to, error))?;
+            self.seal(&ends.to).map_err(|error| failed("".as_ref(), error))?;
             return self.ended(parent);
         }
-        let above = Above::Directory { at: to.clone(), parent };
-        let own = Arc::new(Parent { open: AtomicUsize::new(inner.len()), above });
-        let task = |name: PathBuf| Task {
-            from: from.join(&name),
-            to: to.join(name),
-            parent: Arc::clone(&own),
-            top: Arc::clone(&top),
-        };
-        self.queue.lock().expect("no copier panics").tasks.extend(inner.into_iter().map(task));
-        self.more.notify_all();
+        let own = Arc::new(parent.inner(ends, inside, inner.len()));
+        let task = |inside| Task { inside, parent: Arc::clone(&own) };
+        let mut queue = self.queue.lock().expect("no copier panics");
+        queue.tasks.extend(inner.into_iter().map(task));
+        self.wake(queue);
         Ok(())
     }
 
@@ -300,27 +309,19 @@ impl Shared<'_> {
     }
 
     /// A task of `parent` has ended; if it was the last, so has a task of what is above.
-    fn ended(&self, mut parent: Arc<Parent>) -> Result<(), CopyError> {
+    fn ended(&self, parent: &Arc<Parent>) -> Result<(), CopyError> {
+        let (mut parent, top) = (parent, &parent.top);
         while parent.open.fetch_sub(1, Ordering::AcqRel) == 1 {
-            parent = match &parent.above {
-                Above::Directory { at, parent } => {
-                    let sealed = open_dir(at).and_then(|dir| self.seal(&dir));
-                    sealed.map_err(|error| CopyError { path: at.clone(), error })?;
-                    Arc::clone(parent)
-                }
-                Above::Path(top) => {
-                    put(&top.job).map_err(|error| CopyError { path: top.job.to.clone(), error })?;
-                    let size = top.size.load(Ordering::Relaxed);
-                    self.sizes.lock().expect("no copier panics").insert(top.job.to.clone(), size);
-                    return Ok(());
-                }
+            let Some(above) = &parent.above else {
+                put(&top.job).map_err(|error| CopyError { path: top.job.to.clone(), error })?;
+                let size = top.size.load(Ordering::Relaxed);
+                self.sizes.lock().expect("no copier panics").insert(top.job.to.clone(), size);
+                return Ok(());
             };
+            let sealed = parent.opened().and_then(|dir| self.seal(dir.as_ref().unwrap_or(&parent.ends.to)));
+            sealed.map_err(|error| CopyError { path: top.job.from.join(&parent.inside), error })?;
+            parent = above;
         }
         Ok(())
     }
-}
-
-fn open_dir(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }

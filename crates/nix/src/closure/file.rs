@@ -6,7 +6,7 @@ use bootway_exec::Cancel;
 use rustix::{fs::SeekFrom, io::Errno};
 
 /// A file up to this is read and written at once; a bigger one is copied by the kernel.
-pub(super) const BUFFER: usize = 256 << 10;
+pub(super) const BUFFER: usize = 64 << 10;
 /// Copied by the kernel between two looks at the cancellation.
 const STRIDE: usize = 4 << 20;
 

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, fs::TryLockError, io, path::PathBuf, time::Duration};
 
-use bootway_exec::{Cx, run};
+use bootway_exec::Cx;
 use bootway_plan::{
     Bytes,
     step::{StoreMode, StoreVerify},
@@ -17,6 +17,7 @@ use super::{
     copy::{Copied, Copier, How, Job},
     place::remove,
     pool::{Progress, each},
+    register::registered_after,
     store::store_dir,
     verify::{Damage, first_difference, look},
 };
@@ -108,24 +109,17 @@ pub fn install(cx: &Cx<'_>, wanted: &Install<'_>) -> Result<Installed, ClosureEr
     for damage in explain(wanted.from, sorted.repair) {
         cx.note(format!("{damage}; it is copied again"));
     }
-    let copied = copy(cx, wanted, &sorted.missing, &store, DIRECTORY);
-    if copied.is_err() {
-        sweep(&store)?;
-    }
-    let copied = copied?;
+    let copied = registered_after(cx, wanted.into, &sorted.unknown, || {
+        let copied = copy(cx, wanted, &sorted.missing, &store, DIRECTORY);
+        if copied.is_err() {
+            sweep(&store)?;
+        }
+        let copied = copied?;
+        check(cx, wanted, &sorted.missing, &copied.sizes, &there)?;
+        Ok(copied)
+    })?;
     (installed.files, installed.bytes, installed.shared) = (copied.files, copied.bytes, copied.shared);
-    check(cx, wanted, &sorted.missing, &copied.sizes, &there)?;
-    if !sorted.unknown.paths.is_empty() {
-        let file = cx.scratch.join("registration");
-        fs_err::write(&file, sorted.unknown.to_text())?;
-        run(cx, &load_cmd(cx, wanted.into, &file))?;
-    }
     Ok(installed)
-}
-
-/// Registers what `file` says in the store in `into`, and in no other.
-pub(super) fn load_cmd(cx: &Cx<'_>, into: &Utf8Path, file: &Utf8Path) -> bootway_exec::Cmd {
-    LocalStore::at(into).cmd(cx).arg("--load-db").stdin_file(file)
 }
 
 /// What is to be done with the paths of a closure.
@@ -190,7 +184,8 @@ pub(super) fn copy(
         to: store.join(path.name()).into(),
         beside: store.join(format!("{BESIDE}{}", path.name())).into(),
     };
-    let progress = Progress::new(cx, paths.iter().map(|(_, info)| info.nar_size).sum());
+    let total = paths.iter().fold(0_u64, |size, (_, info)| size.saturating_add(info.nar_size));
+    let progress = Progress::new(cx, total);
     let copier = Copier {
         how: match wanted.mode {
             StoreMode::Auto => How::Auto,
@@ -200,6 +195,7 @@ pub(super) fn copy(
         },
         directories,
         threads: wanted.jobs,
+        sizes: wanted.verify == StoreVerify::Sizes,
         cancel: cx.cancel,
         arrived: &|bytes| progress.add(bytes),
     };

@@ -12,7 +12,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{
     ClosureError, ClosureInfo, Install, LocalStore, Registration,
-    install::{install, load_cmd},
+    install::install,
+    register::load_cmd,
     roots,
     store::{ask, below},
     tree::REGISTRATION,

@@ -84,9 +84,9 @@ impl Registration {
         self
     }
 
-    /// Bytes of all NARs.
+    /// Bytes of all NARs; whatever a text says they are, the most that there can be at most.
     pub fn total_size(&self) -> u64 {
-        self.paths.values().map(|info| info.nar_size).sum()
+        self.paths.values().fold(0, |size, info| size.saturating_add(info.nar_size))
     }
 
     /// Everything that is referred to is there: it is a closure.

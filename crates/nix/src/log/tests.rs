@@ -93,3 +93,38 @@ proptest! {
         }
     }
 }
+
+/// As a substituter tells it: what is planned, then path by path; the file that a path comes in counts once.
+#[test]
+fn what_is_downloaded_is_counted_in_bytes() {
+    let start = |id: u64, kind: u64, field: &str| {
+        format!(
+            r#"@nix {{"action":"start","fields":["{field}"],"id":{id},"level":4,"text":"","type":{kind}}}"#
+        )
+    };
+    let result = |id: u64, kind: u64, fields: &str| {
+        format!(r#"@nix {{"action":"result","fields":[{fields}],"id":{id},"type":{kind}}}"#)
+    };
+    let lines = [
+        start(1, 102, ""),
+        start(8, 101, "http://c/abc.narinfo"),
+        result(8, 105, "500,500,0,0"),
+        result(1, 106, "100,3000"),
+        result(1, 106, "101,900"),
+        start(2, 100, "/nix/store/psg1x7i0jimc37rv92d7bp0yp9bwcgk5-a"),
+        start(3, 101, "http://c/nar/abc.nar.xz"),
+        result(3, 105, "400,600,0,0"),
+        result(2, 105, "1000,2000,0,0"),
+        r#"@nix {"action":"stop","id":2}"#.to_owned(),
+        start(4, 100, "/nix/store/psg1x7i0jimc37rv92d7bp0yp9bwcgk5-b"),
+        result(4, 105, "700,1000,0,0"),
+    ];
+    let (_, said) = told(&lines.each_ref().map(String::as_str));
+    let bytes = |done| Told::Bytes { done, expected: 3000 };
+    assert_eq!(said, [bytes(0), bytes(0), bytes(0), bytes(1000), bytes(1700)]);
+
+    let alone =
+        [start(3, 101, "http://c/nixos.tar.xz"), result(3, 105, "400,0,0,0"), result(3, 105, "500,900,0,0")];
+    let (_, said) = told(&alone.each_ref().map(String::as_str));
+    assert_eq!(said, [Told::Bytes { done: 400, expected: 400 }, Told::Bytes { done: 500, expected: 900 }]);
+}

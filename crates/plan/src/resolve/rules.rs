@@ -5,8 +5,8 @@ use crate::{
     problem::Collector,
     spec::StepSpec,
     step::{
-        Boot, Channel, Disk, Expect, FsKind, Inspect, MachineSpec, Partition, ShareOf, Size, Snapshot, Table,
-        Vm,
+        Boot, Channel, Disk, Expect, FsKind, Inspect, MachineSpec, Partition, Runs, ShareOf, Size, Snapshot,
+        Table, Vm,
     },
 };
 
@@ -18,6 +18,7 @@ pub(super) fn check_parameters(step: &StepSpec, problems: &mut Collector<'_>) {
         Action::Command(command) => add(step, command.problems(), problems),
         Action::Inspect(inspect) => check_inspect(step, inspect, problems),
         Action::NixCheck(check) => add(step, check.problems(), problems),
+        Action::Iso(iso) => add(step, iso.impossible().map(|it| (None, it)).into_iter().collect(), problems),
         Action::Oci(oci) => add(step, oci.impossible().map(|it| (None, it)).into_iter().collect(), problems),
         Action::Squashfs(squashfs) => {
             if let Some(reason) = squashfs.impossible() {
@@ -182,6 +183,9 @@ fn check_inspect(step: &StepSpec, inspect: &Inspect, problems: &mut Collector<'_
         }
         if let (Some(contains), None) = (&expect.contains, &expect.path) {
             problems.add(&step.place_of(contains), "`contains` is about the file at `path`: add the `path`");
+        }
+        if let Some(reason) = expect.runs.as_ref().and_then(Runs::impossible) {
+            problems.add(&step.action_span, reason);
         }
     }
 }

@@ -11,7 +11,9 @@ use crate::{ArtifactKind, Bytes, Millis, OutputName, Source};
 
 /// Run a program, without a shell.
 ///
-/// Without outputs it is an effect: it runs each time, and its exit code is its verdict.
+/// Without outputs it is an effect: it runs each time, after everything before it, and its exit code is its verdict. With a
+/// `tier` it is a check, and is made even if another check has failed; without one it does not run if anything before it
+/// has failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Command {

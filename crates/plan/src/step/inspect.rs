@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Healthcheck, PartitionType};
-use crate::{Bytes, Source};
+use crate::{Bytes, Millis, Source};
 
 /// Look into an image or a tree, and hold it against expectations; one check for each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -79,4 +79,55 @@ pub struct Expect {
     /// How many layers it may have at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_layers: Option<u32>,
+    /// What it does when docker or podman runs it for a moment; does not run where neither is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<Runs>,
+}
+
+/// What a container does when its entrypoint is run for a moment, without a network. It must end, unless it `stays`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Runs {
+    /// Arguments instead of the image's own `cmd`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub args: Option<Vec<String>>,
+    /// Variables of its environment, beside those of the image.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// The exit code that it must end with; 0 unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit: Option<u8>,
+    /// A part of what it prints, on standard output or standard error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contains: Option<String>,
+    /// How long it may take to end; 20 seconds unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub within: Option<Millis>,
+    /// As a server does, it must still run after this long; then it is stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stays: Option<Millis>,
+}
+
+impl Runs {
+    /// What cannot be meant, as a sentence.
+    pub fn impossible(&self) -> Option<&'static str> {
+        if self.stays.is_some() && (self.exit.is_some() || self.within.is_some()) {
+            return Some("what `stays` does not end: leave out `exit` and `within`, or `stays`");
+        }
+        let nothing = |time: Option<Millis>| time.is_some_and(|time| time.get() == 0);
+        if nothing(self.stays) || nothing(self.within) {
+            return Some("no time at all proves nothing: say how long, such as `2s`");
+        }
+        self.contains
+            .as_ref()
+            .is_some_and(String::is_empty)
+            .then_some("`contains` looks for nothing: write what must be printed")
+    }
+}
+
+impl Inspect {
+    /// Whether what comes of it depends on the machine, and not only on the image.
+    pub(crate) fn runs_something(&self) -> bool {
+        self.expect.iter().any(|expect| expect.runs.is_some())
+    }
 }

@@ -6,6 +6,7 @@ use crate::{
     nearest::unknown,
     node::{Node, Span},
     problem::Collector,
+    step::Runs,
 };
 
 /// Something that is wrong in a target, and under which keys.
@@ -98,6 +99,9 @@ fn of_variant(name: &str, variant: &Variant, known: &[&str]) -> Vec<Complaint> {
     for dir in container.tmpfs.iter().filter(|dir| !dir.starts_with('/')) {
         let message = format!("`{dir}` is not a directory of the container: begin it with `/`");
         found.push(complain(&inside("tmpfs"), message));
+    }
+    if let Some(reason) = container.runs.as_ref().and_then(Runs::impossible) {
+        found.push(complain(&inside("runs"), reason));
     }
     if container.healthcheck.as_ref().is_some_and(|it| it.test.is_empty()) {
         found.push(complain(&inside("healthcheck"), "`test` is empty: begin it with the program"));

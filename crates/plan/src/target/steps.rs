@@ -1,8 +1,8 @@
 //! Targets as steps of a plan: what `bootway check` runs for them, and what `bootway up` builds.
 
 use crate::{
-    Action, ArtifactKind, Digest, Name, Phase, Plan, Step, StepCommon, StepId, Tier,
-    step::{NixBuild, NixCheck},
+    Action, ArtifactKind, Digest, Name, OutputRef, Phase, Plan, Source, Step, StepCommon, StepId, Tier,
+    step::{Expect, Inspect, NixBuild, NixCheck, Runs},
 };
 
 use super::{Cell, Grid, System};
@@ -12,7 +12,8 @@ const PROGRAMS: &str = "bin/*";
 
 impl Plan {
     /// The plan with a phase `targets` behind its own: that every attribute that there is on `system` evaluates (tier
-    /// quick), and a build of each: of the default profiles (tier build), and of all others (tier full).
+    /// quick), a build of each: of the default profiles (tier build), and of all others (tier full), and a run of each
+    /// container that says what it does when it `runs` (tier full).
     ///
     /// The second value says which step builds which cell.
     #[must_use]
@@ -43,6 +44,12 @@ impl Plan {
                 let is_default = cell.profile == grid.default_profile();
                 let tier = if is_default { Tier::Build } else { Tier::Full };
                 steps.push(step(&plan, id.clone(), &phase, Action::NixBuild(build(&cell, system)), tier));
+                if let Some(runs) = cell.variant.container.as_ref().and_then(|it| it.runs.clone()) {
+                    let own = free(&format!("{id}-runs"), &taken);
+                    taken.push(own.clone());
+                    let it = step(&plan, own, &phase, Action::Inspect(running(&id, runs)), Tier::Full);
+                    steps.push(Step { needs: vec![id.clone()], ..it });
+                }
                 cells.push((id, cell));
             }
         }
@@ -66,6 +73,13 @@ fn build(cell: &Cell<'_>, system: &System) -> NixBuild {
         reproducible: false,
         impure: None,
     }
+}
+
+/// That what `built` makes is run.
+fn running(built: &StepId, runs: Runs) -> Inspect {
+    let of = OutputRef { step: built.clone(), output: None };
+    let expect = vec![Expect { runs: Some(runs), ..Expect::default() }];
+    Inspect { image: Source::Output { of, inside: None }, expect }
 }
 
 fn step(plan: &Plan, id: StepId, phase: &Name, action: Action, tier: Tier) -> Step {

@@ -16,7 +16,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{How, Shared, TIME, Top};
+use super::{How, Shared, TIME, Top, parent::Ends};
 use crate::closure::{
     file::{copy, reflink},
     nar::{file_size, link_size},
@@ -41,16 +41,25 @@ impl Shared<'_> {
         }
         match kind {
             FileType::Symlink => {
-                let target = rustix::fs::readlinkat(place.from, name, Vec::new())?;
+                let (from, to) = (&place.ends.from, &place.ends.to);
+                let target = rustix::fs::readlinkat(from, name, Vec::new())?;
                 place.top.size.fetch_add(link_size(target.to_bytes().len()), Ordering::Relaxed);
-                rustix::fs::symlinkat(target, place.to, new)?;
-                rustix::fs::utimensat(place.to, new, &TIME, AtFlags::SYMLINK_NOFOLLOW)?;
+                // One more name costs less than one more link, where the file system knows it and the kernel allows it.
+                let linked = self.copier.how == How::HardLink
+                    && rustix::fs::linkat(from, name, to, new, AtFlags::empty()).is_ok();
+                if !linked {
+                    rustix::fs::symlinkat(target, to, new)?;
+                    rustix::fs::utimensat(to, new, &TIME, AtFlags::SYMLINK_NOFOLLOW)?;
+                }
                 Ok(())
             }
             FileType::RegularFile if self.copier.how == How::HardLink => {
-                match rustix::fs::linkat(place.from, name, place.to, new, AtFlags::empty()) {
+                let (from, to) = (&place.ends.from, &place.ends.to);
+                match rustix::fs::linkat(from, name, to, new, AtFlags::empty()) {
                     Ok(()) => {
-                        place.count(&rustix::fs::statat(place.to, new, AtFlags::SYMLINK_NOFOLLOW)?);
+                        if self.copier.sizes {
+                            place.count(&rustix::fs::statat(to, new, AtFlags::SYMLINK_NOFOLLOW)?);
+                        }
                         self.linked.fetch_add(1, Ordering::Relaxed);
                         Ok(())
                     }
@@ -76,20 +85,21 @@ impl Shared<'_> {
         buffer: &mut [u8],
     ) -> io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let from = rustix::fs::openat(place.from, name, flags, Mode::empty())?;
+        let from = rustix::fs::openat(&place.ends.from, name, flags, Mode::empty())?;
         let stat = rustix::fs::fstat(&from)?;
         place.count(&stat);
         // Held while the file gets its first name: whoever comes with another name finds it.
         let mut names = (stat.st_nlink > 1).then(|| place.top.names.lock().expect("no copier panics"));
         let id = (stat.st_dev, stat.st_ino);
         if let Some(first) = names.as_ref().and_then(|names| names.get(&id)) {
-            rustix::fs::linkat(CWD, first, place.to, new, AtFlags::empty())?;
+            rustix::fs::linkat(CWD, first, &place.ends.to, new, AtFlags::empty())?;
             return Ok(());
         }
         let mode = if stat.st_mode & 0o100 == 0 { FILE } else { PROGRAM };
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let to = rustix::fs::openat(place.to, new, flags, Mode::from_raw_mode(mode))?;
-        if let (Some(names), Some(dir)) = (&mut names, place.inside) {
+        let to = rustix::fs::openat(&place.ends.to, new, flags, Mode::from_raw_mode(mode))?;
+        if let Some(names) = &mut names {
+            let dir = place.top.job.beside.join(place.inside);
             names.insert(id, dir.join(OsStr::from_bytes(new.to_bytes())));
         }
         drop(names);
@@ -124,11 +134,10 @@ impl Shared<'_> {
 
 /// Where an entry is read and made.
 pub(super) struct Place<'a> {
-    pub(super) from: &'a OwnedFd,
-    pub(super) to: &'a OwnedFd,
+    pub(super) ends: &'a Ends,
     pub(super) top: &'a Top,
-    /// What `to` is open on.
-    pub(super) inside: Option<&'a Path>,
+    /// Below the path.
+    pub(super) inside: &'a Path,
 }
 
 impl Place<'_> {

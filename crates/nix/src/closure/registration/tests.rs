@@ -129,3 +129,11 @@ proptest! {
         let _ = ClosureInfo::from_text(&text.into_iter().collect::<String>());
     }
 }
+
+#[test]
+fn sizes_that_no_disk_has_are_added_up_all_the_same() {
+    let path = |letter: &str| format!("/nix/store/{}-big", letter.repeat(32));
+    let of = |letter| format!("{}\n{}\n{}\n\n0\n", path(letter), "0".repeat(64), u64::MAX);
+    let registration = Registration::from_text(&(of("a") + &of("b"))).unwrap();
+    assert_eq!(registration.total_size(), u64::MAX);
+}

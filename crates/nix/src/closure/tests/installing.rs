@@ -50,6 +50,42 @@ fn one_thread_and_eight_make_the_same_tree() {
     assert_eq!(made(1, "one"), made(8, "eight"));
 }
 
+/// Only so many directories are open at once.
+#[test]
+fn a_deep_tree_is_copied_to_its_end() {
+    let world = World::new();
+    let from = world.dir("from");
+    let path: StorePath = format!("/nix/store/{}-deep", "a".repeat(32)).parse().unwrap();
+    let at = LocalStore::at(&from).file(&path);
+    for depth in 1..30 {
+        let dir = at.join(vec!["deeper"; depth].join("/"));
+        world.nix.write(&dir.join("file"), &depth.to_string());
+        world.nix.write(&dir.join("beside/other"), "x");
+        fs_err::hard_link(dir.join("file"), dir.join("beside/again")).unwrap();
+    }
+    let Nar { hash: nar_hash, size: nar_size } = nar(at.as_std_path(), &world.sandbox.cancel).unwrap();
+    let info = PathInfo { nar_hash, nar_size, deriver: None, references: BTreeSet::new() };
+    let registration = Registration { paths: [(path.clone(), info)].into() };
+    for (mode, verify) in [
+        (StoreMode::Copy, StoreVerify::Sizes),
+        (StoreMode::Hardlink, StoreVerify::Sizes),
+        (StoreMode::Hardlink, StoreVerify::None),
+    ] {
+        let into = world.dir(&format!("{mode:?}-{verify:?}"));
+        let from = &LocalStore::at(&from);
+        let wanted = Install { from, registration: &registration, into: &into, mode, verify, jobs: 3 };
+        install(&world.sandbox.cx(), &wanted).unwrap();
+        let damages =
+            verify_store(&world.cx(), &LocalStore::at(&into), &registration, StoreVerify::Hashes).unwrap();
+        assert_eq!(damages, [], "{mode:?}");
+        let directories =
+            listing(&LocalStore::at(&into).file(&path)).into_iter().filter(|it| it.ends_with(" /"));
+        for directory in directories {
+            assert!(directory.ends_with(" 555 1 /"), "{directory}");
+        }
+    }
+}
+
 #[test]
 fn every_mode_makes_the_same_store() {
     let world = World::new();
@@ -86,9 +122,9 @@ fn reflinks_are_made_or_it_is_said_why_not() {
 fn what_is_there_and_whole_is_not_copied_again() {
     let world = World::new();
     world.run(&world.step()).unwrap();
-    let before = listing(&world.dir("store").join("nix/store"));
+    let before = paths(&world.dir("store"));
     insta::assert_snapshot!(world.said(&world.step()), @"2 paths, 2 of them there already; 0B in 0 files copied, into SANDBOX/plan/store");
-    assert_eq!(listing(&world.dir("store").join("nix/store")), before);
+    assert_eq!(paths(&world.dir("store")), before);
     let loads = |world: &World| world.sandbox.lines().iter().filter(|it| it.contains("--load-db")).count();
     assert_eq!(loads(&world), 1, "the second time nothing is registered");
 }
@@ -172,7 +208,10 @@ fn the_machines_own_store_is_not_touched() {
     assert_eq!(world.nix.ok("nix-store", &["--dump-db"]), before);
     let changing = |line: &&String| line.contains("--load-db");
     for line in world.sandbox.lines().iter().filter(changing) {
-        assert!(line.contains(&format!("--store {}", world.dir("store"))), "{line}");
+        assert!(
+            line.contains(&format!("--store {}/nix/.bootway-partial-database", world.dir("store"))),
+            "{line}"
+        );
     }
 }
 
