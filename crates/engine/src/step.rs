@@ -181,7 +181,12 @@ struct Dirs {
 
 impl Dirs {
     fn of(work: &Work, step: &Step) -> Self {
-        Self { scratch: work.scratch(&step.id), partial: work.partial(&step.id), placed: work.out(&step.id), kept: work.kept(&step.id) }
+        Self {
+            scratch: work.scratch(&step.id),
+            partial: work.partial(&step.id),
+            placed: work.out(&step.id),
+            kept: work.kept(&step.id),
+        }
     }
 }
 

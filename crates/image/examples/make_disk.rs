@@ -35,6 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         scratch: out,
         out,
         placed: out,
+        kept: out,
         plan_dir: out,
         cache: out,
         inputs: &inputs,

@@ -9,7 +9,7 @@
 use std::io::{self, BufWriter, Write};
 
 use bootway_exec::{Cx, MissingInput, StepOutput};
-use bootway_plan::{ArtifactKind, Class, Explain, Name, TreePath, step};
+use bootway_plan::{Class, Explain, Name, TreePath, step};
 use thiserror::Error;
 
 use crate::{
@@ -43,7 +43,7 @@ pub fn iso(cx: &Cx<'_>, step: &step::Iso) -> Result<Vec<StepOutput>, IsoError> {
     let file = BufWriter::with_capacity(1 << 20, fs_err::File::create_new(&path)?);
     let mut progress = Progress::bytes(cx, layout.size());
     write::write(cx, &layout, mbr.as_ref(), file, &mut progress)?.flush()?;
-    Ok(vec![StepOutput { name: Name::fixed("image"), kind: ArtifactKind::Iso, path }])
+    Ok(vec![StepOutput { name: Name::fixed("image"), kind: step.kind(), path }])
 }
 
 /// A disc cannot be made.
@@ -85,7 +85,9 @@ pub enum IsoError {
         why: String,
     },
     /// More than the format can hold.
-    #[error("the disc would have {blocks} blocks of 2048 bytes, and there is room for 4294967295: put less on it")]
+    #[error(
+        "the disc would have {blocks} blocks of 2048 bytes, and there is room for 4294967295: put less on it"
+    )]
     TooLarge {
         /// Blocks.
         blocks: u64,

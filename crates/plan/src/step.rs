@@ -29,8 +29,8 @@ pub use disk::{
     BootAttributes, Disk, DiskFormat, FsKind, Partition, PartitionType, Share, ShareOf, Size, Table,
 };
 pub use harvest::Harvest;
-pub use iso::{Iso, IsoBios};
 pub use inspect::{Expect, Inspect, Runs};
+pub use iso::{Iso, IsoBios};
 pub use nix::NixBuild;
 pub use nix_check::{Gating, Names, Naming, NixCheck, Profiles, Refuses, Throws};
 pub use oci::{Healthcheck, Oci, OciArch, OciFormat};
@@ -38,9 +38,9 @@ pub use source::{Debian, Fetch, Unpack};
 pub use tree::{Compression, Compressor, Edit, Initramfs, Mode, Owners, Squashfs, Tree, TreeFrom, TreePart};
 pub use uki::Uki;
 pub use vm::{
-    AccelWish, Arch, Attach, Boot, Channel, Check, CheckKind, CopyIn, CopyOut, Firmware, Forward, ImageDisk, Limits,
-    Login, Look, MachineDisk, MachineSpec, Machines, Net, RunCheck, Screenshot, Snapshot, Test, UnitCheck,
-    UnitState, Vm, WaitFile,
+    AccelWish, Arch, Attach, Boot, Channel, Check, CheckKind, CopyIn, CopyOut, Firmware, Forward, ImageDisk,
+    Limits, Login, Look, MachineDisk, MachineSpec, Machines, Net, RunCheck, Screenshot, Snapshot, Test,
+    UnitCheck, UnitState, Vm, WaitFile,
 };
 
 /// A kind of step and its parameters.
@@ -169,7 +169,7 @@ impl Action {
             Self::Fetch(it) => one("file", it.kind),
             Self::Initramfs(_) => one("initramfs", ArtifactKind::Initramfs),
             Self::Squashfs(_) => one("image", ArtifactKind::Squashfs),
-            Self::Iso(_) => one("image", ArtifactKind::Iso),
+            Self::Iso(it) => one("image", it.kind()),
             Self::Uki(_) => one("uki", ArtifactKind::Efi),
             Self::Disk(it) => one("disk", it.kind()),
             Self::Harvest(it) => it.outputs(),

@@ -37,7 +37,11 @@ pub(super) fn catalogue(bios: Option<Boot>, uefi: Option<Boot>) -> Vec<u8> {
     validation[0] = 1;
     validation[1] = if bios.is_some() { 0 } else { 0xEF };
     validation[30..].copy_from_slice(&[0x55, 0xAA]);
-    let sum = validation.as_chunks::<2>().0.iter().fold(0_u16, |sum, word| sum.wrapping_add(u16::from_le_bytes(*word)));
+    let sum = validation
+        .as_chunks::<2>()
+        .0
+        .iter()
+        .fold(0_u16, |sum, word| sum.wrapping_add(u16::from_le_bytes(*word)));
     validation[28..30].copy_from_slice(&sum.wrapping_neg().to_le_bytes());
     bytes.extend(validation);
     match (bios, uefi) {

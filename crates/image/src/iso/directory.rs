@@ -204,9 +204,8 @@ mod tests {
     #[test]
     fn names_are_plain_and_none_is_there_twice() {
         let mut used = BTreeSet::new();
-        let mut name = |name: &str, is_directory| {
-            String::from_utf8(identifier(name, is_directory, &mut used)).unwrap()
-        };
+        let mut name =
+            |name: &str, is_directory| String::from_utf8(identifier(name, is_directory, &mut used)).unwrap();
         assert_eq!(name("vmlinuz-6.1.0-amd64", false), "VMLINUZ_6_1.0_AMD64;1");
         assert_eq!(name("isolinux.bin", false), "ISOLINUX.BIN;1");
         assert_eq!(name("ISOLINUX.BIN", false), "ISOLINUX_1.BIN;1");

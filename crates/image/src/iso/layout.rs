@@ -265,7 +265,8 @@ impl<'a> Shape<'a> {
             .collect();
         // Stems first, then what is behind the point; a shorter one is before a longer one that begins like it.
         sorted.sort_by(|(one, ..), (other, ..)| {
-            let parts = |name: &[u8]| -> Vec<Vec<u8>> { name.split(|it| *it == b'.').map(<[u8]>::to_vec).collect() };
+            let parts =
+                |name: &[u8]| -> Vec<Vec<u8>> { name.split(|it| *it == b'.').map(<[u8]>::to_vec).collect() };
             parts(one).cmp(&parts(other))
         });
         sorted
@@ -276,7 +277,9 @@ impl<'a> Shape<'a> {
         match &node.kind {
             NodeKind::Directory => vec![Target::Directory(next)],
             NodeKind::File(_) | NodeKind::HardLink { .. } => {
-                let Some(file) = self.files.get(self.first(path)).copied() else { return vec![Target::Nothing] };
+                let Some(file) = self.files.get(self.first(path)).copied() else {
+                    return vec![Target::Nothing];
+                };
                 let size = match &self.tree.nodes[self.first(path)].kind {
                     NodeKind::File(content) => content.size(),
                     _ => 0,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Source, TreePath, step::TreeFrom};
+use crate::{ArtifactKind, Source, TreePath, step::TreeFrom};
 
 /// A tree to an ISO 9660 image with Rock Ridge, that BIOS and UEFI can start from, burnt or written to a stick.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -43,10 +43,17 @@ impl Iso {
         self.from.iter().map(TreeFrom::source).chain(mbr).collect()
     }
 
+    /// What it makes: without anything that starts, a disc is a file like others.
+    pub const fn kind(&self) -> ArtifactKind {
+        if self.bios.is_some() || self.uefi.is_some() { ArtifactKind::Iso } else { ArtifactKind::File }
+    }
+
     pub(super) fn summary(&self) -> String {
         let from: Vec<String> = self.from.iter().map(|from| from.source().to_string()).collect();
-        let by: Vec<&str> =
-            [self.bios.as_ref().map(|_| "bios"), self.uefi.as_ref().map(|_| "uefi")].into_iter().flatten().collect();
+        let by: Vec<&str> = [self.bios.as_ref().map(|_| "bios"), self.uefi.as_ref().map(|_| "uefi")]
+            .into_iter()
+            .flatten()
+            .collect();
         let boots = if by.is_empty() { String::new() } else { format!(", boots with {}", by.join(", ")) };
         format!("{} from {}{boots}", self.volume_id, from.join(" + "))
     }

@@ -1,7 +1,10 @@
 //! Guests that were recorded, and guests that really boot.
 
 use bootway_exec::{Input, Reply, Runner, Sandbox, ScriptedRunner, SystemRunner, Tool};
-use bootway_plan::{ArtifactKind, Bytes, Digest, Failure, Name, Source, Stream, step::{Attach, MachineSpec}};
+use bootway_plan::{
+    ArtifactKind, Bytes, Digest, Failure, Name, Source, Stream,
+    step::{Attach, MachineSpec},
+};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::*;

@@ -33,7 +33,9 @@ impl Checks<'_> {
             if began.elapsed() >= ALL {
                 break;
             }
-            let Ok(Asked::Ended(Ended::Exited { output, code })) = self.command(&command, QUESTION) else { break };
+            let Ok(Asked::Ended(Ended::Exited { output, code })) = self.command(&command, QUESTION) else {
+                break;
+            };
             if code == NO_PROGRAM || output.trim_ascii().is_empty() {
                 continue;
             }
@@ -78,11 +80,15 @@ fn questions(kind: &CheckKind) -> Vec<Question> {
             [own].into_iter().chain(fixed(&network)).collect()
         }
         CheckKind::Ssh(_) => {
-            let own = [("server", "systemctl status ssh sshd --no-pager; journalctl -b -u ssh -u sshd --no-pager -n 200")];
+            let own = [(
+                "server",
+                "systemctl status ssh sshd --no-pager; journalctl -b -u ssh -u sshd --no-pager -n 200",
+            )];
             fixed(&own).into_iter().chain(fixed(&network)).collect()
         }
         CheckKind::File(file) => {
-            let dir = file.path.rsplit_once('/').map_or("/", |(dir, _)| if dir.is_empty() { "/" } else { dir });
+            let dir =
+                file.path.rsplit_once('/').map_or("/", |(dir, _)| if dir.is_empty() { "/" } else { dir });
             let own = [
                 ("directory", format!("ls -la {}", quoted(dir))),
                 ("file", format!("cat {}", quoted(&file.path))),

@@ -31,7 +31,9 @@ fn tests_go_on_from_a_saved_machine_and_see_nothing_of_each_other() {
     assert!(seen.result.is_ok(), "{}\n{}\n{}", seen.failure(), seen.checks(), seen.console().join("\n"));
     let said = |check: &str| -> Vec<String> {
         let of = |event: &EventKind| match event {
-            EventKind::Check { name, verdict: Verdict::Passed, detail: Some(detail), .. } if name.ends_with(check) => {
+            EventKind::Check { name, verdict: Verdict::Passed, detail: Some(detail), .. }
+                if name.ends_with(check) =>
+            {
                 Some(detail.clone())
             }
             _ => None,
