@@ -65,13 +65,12 @@ fn boot(
     decided: &mut usize,
 ) -> Result<(), VmError> {
     let checks = all_ready(&step.checks)?;
-    let mut setup = Setup::of(cx, step, machines)?;
+    let setup = Setup::of(cx, step, machines)?;
     if !step.tests.is_empty() {
         return suite::run(cx, step, &setup, &checks, loader, decided);
     }
     let (accel, memory) = (setup.host.accel, setup.machine.memory.human());
     cx.note(format!("booting {} with {accel}, {memory} of memory", what(step)));
-    setup.choose_ports()?;
     let guest = setup.start(cx, Memory::Own, loader)?;
     let mut running = Checks::new(cx, guest, &setup);
     let result = decide(cx, &mut running, &checks, None, decided);

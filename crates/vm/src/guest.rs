@@ -6,7 +6,7 @@ use std::{
 };
 
 use bootway_exec::{Cmd, Cx, Exit, Poll, Process};
-use bootway_plan::{Bytes, EventKind, Stream};
+use bootway_plan::{Bytes, EventKind, Stream, step::Forward};
 use serde_json::Value;
 
 use crate::{
@@ -35,6 +35,9 @@ const HASTE: Duration = Duration::from_millis(1);
 /// QEMU needs 30 ms until it listens; a busy host is not a thousand times slower.
 const CONTROL_LIMIT: Duration = Duration::from_mins(1);
 
+/// How often a port may have been taken before QEMU got it.
+const PORT_TRIES: usize = 20;
+
 /// What is kept of what QEMU says: enough for the error that it ends with.
 const STDERR_LIMIT: usize = 20;
 
@@ -53,6 +56,8 @@ pub(crate) struct Guest<'a> {
     port: Option<Port>,
     /// What QEMU answered to whoever waits for it.
     answers: Vec<(Request, Value)>,
+    /// Ports of the host, and of the guest that they lead to.
+    ports: Vec<(u16, u16)>,
     /// How far the machine's state has come, out or in.
     migration: Option<String>,
     /// Whether something is waited for that takes milliseconds.
@@ -90,8 +95,8 @@ pub(crate) struct Start {
     pub(crate) port: bool,
     /// Its state comes from a socket, and is what it goes on with.
     pub(crate) restored: bool,
-    /// Ports of the host, and of the guest that they lead to.
-    pub(crate) forwards: Vec<(u16, u16)>,
+    /// Something is done before it starts.
+    pub(crate) waits: bool,
 }
 
 /// What happened in a moment.
@@ -110,10 +115,11 @@ impl<'a> Guest<'a> {
     pub(crate) fn start(cx: &'a Cx<'a>, cmd: &Cmd, start: Start) -> Result<Self, VmError> {
         let mut first: Vec<_> =
             start.cmdline.into_iter().flat_map(|it| [Request::Cmdline(it), Request::Make]).collect();
-        first.extend(
-            start.forwards.iter().map(|(host, guest)| Request::Forward { host: *host, guest: *guest }),
-        );
-        first.push(if start.restored { Request::Capabilities } else { Request::Start });
+        match (start.restored, start.waits) {
+            (true, _) => first.push(Request::Capabilities),
+            (false, true) => {}
+            (false, false) => first.push(Request::Start),
+        }
         let port = start.port.then(|| Port::new(cx.scratch)).transpose().map_err(VmError::io(cx.scratch))?;
         let qmp = Qmp::new(cx.scratch, first).map_err(VmError::io(cx.scratch))?;
         (cx.emit)(EventKind::Command { line: cmd.to_string() });
@@ -125,6 +131,7 @@ impl<'a> Guest<'a> {
             qmp,
             port,
             answers: Vec::new(),
+            ports: Vec::new(),
             migration: None,
             hasty: start.restored,
             ansi: Ansi::default(),
@@ -202,13 +209,6 @@ impl<'a> Guest<'a> {
                 Message::Event(MachineEvent::Panicked) => self.panicked = true,
                 Message::Event(MachineEvent::Migration(status)) => self.migration = Some(status),
                 Message::Done(Request::Memory { .. }, _) => self.look()?,
-                Message::Done(request @ Request::Forward { .. }, answer) => match answer.as_str() {
-                    Some("") | None => {}
-                    Some(why) => {
-                        let why = why.trim().to_owned();
-                        return Err(VmError::Control { command: request.command(), why });
-                    }
-                },
                 Message::Done(Request::Keys(_), _) | Message::Event(MachineEvent::Resumed) => {}
                 Message::Done(request, answer) => self.answers.push((request, answer)),
                 Message::Refused(request, why) => {
@@ -281,6 +281,36 @@ impl<'a> Guest<'a> {
     /// What is waited for next takes milliseconds, or may take its time.
     pub(crate) const fn hurry(&mut self, hasty: bool) {
         self.hasty = hasty;
+    }
+
+    /// Lets ports of the host lead to the guest: free ones, as far as the plan does not say which.
+    pub(crate) fn forward(&mut self, forwards: impl Iterator<Item = Forward>) -> Result<(), VmError> {
+        for forward in forwards {
+            let guest = forward.guest();
+            for tries in 1.. {
+                let host = match forward {
+                    Forward::Fixed { host, .. } => host,
+                    Forward::Any(_) => free_port().map_err(VmError::io("127.0.0.1".into()))?,
+                };
+                let answer = self.control(Request::Forward { host, guest }, CONTROL_LIMIT)?;
+                // QEMU says what is wrong, and nothing if nothing is.
+                let why = answer.as_str().map(str::trim).unwrap_or_default();
+                if why.is_empty() {
+                    self.ports.push((host, guest));
+                    break;
+                }
+                // Somebody else was quicker; again, if it may be another one.
+                if matches!(forward, Forward::Fixed { .. }) || tries == PORT_TRIES {
+                    return Err(VmError::Port { host, why: why.to_owned() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The port of the host that leads to `guest`.
+    pub(crate) fn port_of(&self, guest: u16) -> Option<u16> {
+        self.ports.iter().find(|(_, it)| *it == guest).map(|(host, _)| *host)
     }
 
     /// Says `text` to the port.
@@ -482,4 +512,9 @@ impl<'a> Guest<'a> {
             last: self.words().line,
         });
     }
+}
+
+/// A port that is free now. Somebody else may take it before QEMU does, and then QEMU says so.
+fn free_port() -> std::io::Result<u16> {
+    std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr().map(|address| address.port())
 }

@@ -114,6 +114,7 @@ impl Saved {
         let state = fs_err::read(self.dir.join(STATE)).map_err(VmError::io(&self.dir))?;
         send(cx.scratch, &state).map_err(VmError::io(cx.scratch))?;
         guest.migrated(PATIENCE)?;
+        guest.forward(setup.forwards())?;
         guest.control(Request::Start, PATIENCE)?;
         let encoding = if self.facts.base64 { Encoding::Base64 } else { Encoding::Plain };
         let mut checks = Checks::resumed(cx, guest, setup, encoding, self.facts.counter);

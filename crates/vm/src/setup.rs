@@ -1,6 +1,6 @@
 //! A machine with all that it needs of its host, ready to be switched on.
 
-use std::net::TcpListener;
+use std::time::Duration;
 
 use bootway_exec::{Cmd, Cx};
 use bootway_plan::step::{self, Attach, Boot, Channel, Forward, Machines};
@@ -11,8 +11,12 @@ use crate::{
     boot::{Loader, handover, host},
     command::{Memory, command},
     guest::{Guest, Start},
+    qmp::Request,
     stage,
 };
+
+/// QEMU needs 30 ms until it answers, and a busy host is not a thousand times slower.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a machine is made of.
 #[derive(Clone, Debug)]
@@ -22,8 +26,6 @@ pub(crate) struct Setup {
     pub(crate) media: Media,
     pub(crate) host: Host,
     pub(crate) ssh_key: Option<Utf8PathBuf>,
-    /// Ports of the host, and of the guest that they lead to; chosen for each machine that is switched on.
-    pub(crate) ports: Vec<(u16, u16)>,
 }
 
 impl Setup {
@@ -34,7 +36,7 @@ impl Setup {
         let ssh_key =
             step.ssh_key.as_ref().map(|key| cx.input(key).map(|key| key.path.clone())).transpose()?;
         let host = host(cx, &machine)?;
-        Ok(Self { machine, boot: step.boot, media, host, ssh_key, ports: Vec::new() })
+        Ok(Self { machine, boot: step.boot, media, host, ssh_key })
     }
 
     /// QEMU's command line in `scratch`.
@@ -42,22 +44,9 @@ impl Setup {
         command(&self.machine, self.boot, &self.media, &self.host, memory, scratch)
     }
 
-    /// Chooses ports of the host, for a machine that is about to be switched on.
-    pub(crate) fn choose_ports(&mut self) -> Result<(), VmError> {
-        let forwards = self.machine.net.iter().flat_map(|net| net.forward.values());
-        self.ports = forwards
-            .map(|forward| match *forward {
-                Forward::Fixed { guest, host } => Ok((host, guest)),
-                Forward::Any(guest) => free_port().map(|host| (host, guest)),
-            })
-            .collect::<std::io::Result<_>>()
-            .map_err(VmError::io("127.0.0.1".into()))?;
-        Ok(())
-    }
-
-    /// The port of the host that leads to the guest's port for SSH.
-    pub(crate) fn ssh_port(&self) -> Option<u16> {
-        self.ports.iter().find(|(_, guest)| *guest == 22).map(|(host, _)| *host)
+    /// Ports of the guest that are to be reached from the host.
+    pub(crate) fn forwards(&self) -> impl Iterator<Item = Forward> {
+        self.machine.net.iter().flat_map(|net| net.forward.values().copied())
     }
 
     /// Switches the machine on, in the scratch directory of `cx`.
@@ -72,7 +61,13 @@ impl Setup {
         if let (Boot::Chromeos, Some(image)) = (self.boot, self.media.images.first()) {
             start.cmdline = Some(handover::kernel(cx, &image.path, self.media.cmdline.as_deref(), loader)?);
         }
-        Guest::start(cx, &self.command(memory, cx.scratch), start)
+        let waits = start.waits;
+        let mut guest = Guest::start(cx, &self.command(memory, cx.scratch), start)?;
+        if waits {
+            guest.forward(self.forwards())?;
+            guest.control(Request::Start, PATIENCE)?;
+        }
+        Ok(guest)
     }
 
     /// How its guest starts, if nothing is special about it.
@@ -83,14 +78,9 @@ impl Setup {
             screen: self.machine.screen,
             port: matches!(self.machine.channel, Channel::Port | Channel::Systemd),
             restored: false,
-            forwards: self.ports.clone(),
+            waits: self.forwards().next().is_some(),
         }
     }
-}
-
-/// A port that is free now. Somebody else may take it before QEMU does, and then QEMU says so.
-fn free_port() -> std::io::Result<u16> {
-    TcpListener::bind(("127.0.0.1", 0))?.local_addr().map(|address| address.port())
 }
 
 /// What the machine of `step` starts from.

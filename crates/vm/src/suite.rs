@@ -10,13 +10,13 @@ use std::{
 
 use bootway_exec::Cx;
 use bootway_plan::{
-    EventKind, Unit,
+    Class, EventKind, Explain as _, Failure, Unit,
     step::{self, Attach, Boot, Snapshot},
 };
 use camino::Utf8PathBuf;
 
 use crate::{
-    VmError,
+    Looked, VmError,
     boot::{Loader, Ready, all_ready, decide, tell_undecided, what},
     checks::Checks,
     command::Memory,
@@ -91,20 +91,18 @@ fn prepare(
     let scratch = place(cx, "ready")?;
     let cx = &Cx { scratch: &scratch, ..*cx };
     let ram = keeping.ram();
-    let mut setup = setup.clone();
-    setup.choose_ports()?;
     let (accel, memory) = (setup.host.accel, setup.machine.memory.human());
     cx.note(format!("booting {} with {accel}, {memory} of memory, to be saved", what(step)));
     let began = Instant::now();
     let guest = setup.start(cx, Memory::Kept(&ram), loader)?;
-    let mut checks = Checks::new(cx, guest, &setup);
+    let mut checks = Checks::new(cx, guest, setup);
     if let Err(error) = decide(cx, &mut checks, before, None, decided).and_then(|()| checks.shell_state()) {
         checks.finish();
         keeping.give_up();
         return Err(error);
     }
     let (ready, began) = (began.elapsed(), Instant::now());
-    let saved = keeping.keep(cx, checks, &setup, ready).map_err(|error| match error {
+    let saved = keeping.keep(cx, checks, setup, ready).map_err(|error| match error {
         VmError::Cancelled | VmError::NotKept { .. } => error,
         error => VmError::NotKept { reason: error.to_string() },
     })?;
@@ -190,27 +188,49 @@ impl Suite<'_> {
         loader: Option<&Loader<'_>>,
         decided: &mut usize,
     ) -> Result<(), VmError> {
-        let mut setup = self.setup.clone();
-        setup.choose_ports()?;
-        let mut running = match (&self.saved, loader) {
-            (Some(saved), _) => saved.restore(cx, &setup)?,
-            (None, Some(loader)) => {
-                let guest = setup.start(cx, Memory::Own, loader)?;
-                let mut running = Checks::new(cx, guest, &setup);
-                if let Err(error) =
-                    decide(&Cx { emit: &quiet, ..*cx }, &mut running, self.before, None, &mut 0)
-                {
-                    running.finish();
-                    return Err(error);
-                }
-                running
-            }
-            (None, None) => unreachable!("without a saved machine there is one worker, which has the loader"),
+        let mut running = match self.restored(cx)? {
+            Some(running) => running,
+            None => self.booted(cx, loader.unwrap_or(&no_loader))?,
         };
         let result = decide(cx, &mut running, checks, Some(test), decided);
         running.finish();
         result
     }
+
+    /// A copy of the machine that was saved, if one was. One that does not come to life is not tried again.
+    fn restored<'a>(&'a self, cx: &'a Cx<'a>) -> Result<Option<Checks<'a>>, VmError> {
+        let Some(saved) = &self.saved else { return Ok(None) };
+        match saved.restore(cx, self.setup) {
+            Ok(running) => Ok(Some(running)),
+            Err(error) if self.step.snapshot == Snapshot::Required || error.class() != Class::Environment => {
+                Err(error)
+            }
+            Err(error) => {
+                saved.forget();
+                cx.note(format!("it boots, as the machine that was saved did not go on: {error}"));
+                Ok(None)
+            }
+        }
+    }
+
+    /// A machine of its own, once it is ready.
+    fn booted<'a>(&'a self, cx: &'a Cx<'a>, loader: &Loader<'_>) -> Result<Checks<'a>, VmError> {
+        let guest = self.setup.start(cx, Memory::Own, loader)?;
+        let mut running = Checks::new(cx, guest, self.setup);
+        match decide(&Cx { emit: &quiet, ..*cx }, &mut running, self.before, None, &mut 0) {
+            Ok(()) => Ok(running),
+            Err(error) => {
+                running.finish();
+                Err(error)
+            }
+        }
+    }
+}
+
+/// For machines that do without: what a Chromebook's firmware starts is not saved.
+fn no_loader(image: &camino::Utf8Path) -> Looked {
+    let text = format!("nobody was to look at `{image}`");
+    Looked { checks: Vec::new(), chosen: Err(Failure::new(Class::Bug, text)) }
 }
 
 /// For checks that were told already.

@@ -126,6 +126,14 @@ pub enum VmError {
         /// The image.
         path: Utf8PathBuf,
     },
+    /// A port of the host cannot lead to the guest.
+    #[error("port {host} of this machine cannot lead to the guest: {why}")]
+    Port {
+        /// Of the host.
+        host: u16,
+        /// QEMU's word for it.
+        why: String,
+    },
     /// A machine cannot be kept as it is.
     #[error("the machine cannot be saved: {reason}")]
     NotKept {
@@ -264,6 +272,7 @@ impl Explain for VmError {
             | Self::NoControl { .. }
             | Self::Control { .. }
             | Self::NotKept { .. }
+            | Self::Port { .. }
             | Self::Disk { .. }
             | Self::QemuEnded { .. } => Class::Environment,
             Self::NotChosen { failure, .. } => failure.class,
@@ -293,6 +302,7 @@ impl Explain for VmError {
             Self::Disk { .. } => Some("attach it as another disk, or move it to a shorter path".to_owned()),
             Self::NoShell { hint, .. } => Some(hint.clone()),
             Self::Test { error, .. } => error.hint(),
+            Self::Port { .. } => Some("write only the guest's port, and bootway finds a free one".to_owned()),
             Self::NotKept { .. } => {
                 Some("leave out `snapshot`, and each test boots a machine of its own".to_owned())
             }

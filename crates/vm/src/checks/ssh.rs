@@ -15,6 +15,9 @@ use crate::{
 /// How long one connection may take.
 const CONNECT: &str = "ConnectTimeout=10";
 
+/// Where an SSH server listens.
+const SSH: u16 = 22;
+
 /// How long a guest that does not let us in is left alone.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -43,7 +46,7 @@ impl Checks<'_> {
     }
 
     fn ssh_command(&self, command: &str, limit: Duration) -> Result<Cmd, VmError> {
-        let port = self.setup.ssh_port();
+        let port = self.guest.port_of(SSH);
         let key = self.setup.ssh_key.as_ref().map(|key| ["-i".to_owned(), key.to_string()]);
         let options = [
             "BatchMode=yes",
