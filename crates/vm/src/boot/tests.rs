@@ -8,6 +8,7 @@ use super::*;
 
 mod chromebook;
 mod cpio;
+mod mute;
 mod opened;
 mod sector;
 
@@ -239,7 +240,8 @@ fn a_guest_that_never_prints_is_told_with_what_to_try() {
     // Nothing that a processor does: `jmp` to itself.
     let seen =
         boot_files(&SystemRunner::default(), step, machine, &[("vmlinuz", &sector::silent_kernel())], |_| {});
-    insta::assert_snapshot!(seen.story(), @"
+    // Whether SeaBIOS comes to its last point is a matter of milliseconds.
+    insta::assert_snapshot!(seen.story().replace("ROM...`", "ROM..`"), @"
     TimedOut shell: the guest had no shell within 2 s; its console said last: `Booting from ROM..`
 
     error: the guest had no shell within 2 s; its console said last: `Booting from ROM..`
