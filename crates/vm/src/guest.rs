@@ -27,10 +27,10 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// The same while QEMU starts, which takes 30 ms: nothing tells that its control socket is there.
 const START_PATIENCE: Duration = Duration::from_millis(5);
 
-/// QEMU needs 30 ms until it listens; a busy host is not a thousand times slower.
+/// QEMU needs 30 ms until it answers; a busy host is not a thousand times slower.
 const CONTROL_LIMIT: Duration = Duration::from_mins(1);
 
-/// QEMU answers 30 ms after it was started. One in a thousand greets and never answers (seen with 7.2): it is started anew.
+/// One QEMU in a thousand greets, and never answers (seen with 7.2): it is started anew.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
 /// What is kept of what QEMU says: enough for the error that it ends with.
@@ -98,9 +98,7 @@ impl<'a> Guest<'a> {
         let mut first: Vec<_> =
             start.cmdline.into_iter().flat_map(|it| [Request::Cmdline(it), Request::Make]).collect();
         first.push(Request::Start);
-        let qmp = Qmp::new(cx.scratch, first.clone()).map_err(VmError::io(cx.scratch))?;
-        (cx.emit)(EventKind::Command { line: cmd.to_string() });
-        let process = cx.runner.spawn(cmd)?;
+        let (process, qmp) = launch(cx, cmd, &first)?;
         let now = Instant::now();
         Ok(Self {
             cx,
@@ -201,9 +199,7 @@ impl<'a> Guest<'a> {
             crate::boot::seconds(ANSWER_LIMIT)
         ));
         self.process.kill();
-        self.qmp = Qmp::new(self.cx.scratch, self.first.clone()).map_err(VmError::io(self.cx.scratch))?;
-        (self.cx.emit)(EventKind::Command { line: self.cmd.to_string() });
-        self.process = self.cx.runner.spawn(&self.cmd)?;
+        (self.process, self.qmp) = launch(self.cx, &self.cmd, &self.first)?;
         let now = Instant::now();
         (self.launched, self.look) = (now, Some(now));
         Ok(())
@@ -388,4 +384,11 @@ impl<'a> Guest<'a> {
             last: self.words().line,
         });
     }
+}
+
+/// Starts QEMU, which is asked for `first` as soon as it listens.
+fn launch(cx: &Cx<'_>, cmd: &Cmd, first: &[Request]) -> Result<(Box<dyn Process>, Qmp), VmError> {
+    let qmp = Qmp::new(cx.scratch, first.iter().cloned()).map_err(VmError::io(cx.scratch))?;
+    (cx.emit)(EventKind::Command { line: cmd.to_string() });
+    Ok((cx.runner.spawn(cmd)?, qmp))
 }

@@ -423,7 +423,7 @@ fn what_a_host_lacks_is_told_with_how_to_get_it() {
       hint: install it: `apt-get install ovmf`, or set the machine's `firmware = "bios"`
     error: the machine asks for KVM: this host has no /dev/kvm
       hint: set the machine's `accel = "auto"`, or use a host with KVM
-    error: QEMU did not open its control socket within 60 s
+    error: QEMU did not answer on its control socket within 60 s
     error: the guest still ran when the step's limit of 1.5 s was reached
       hint: raise the step's `limit`, or find out why it takes so long
     "#);
