@@ -27,8 +27,11 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// The same while QEMU starts, which takes 30 ms: nothing tells that its control socket is there.
 const START_PATIENCE: Duration = Duration::from_millis(5);
 
-/// QEMU needs 30 ms until it listens; a busy host is not a thousand times slower.
+/// QEMU needs 30 ms until it answers; a busy host is not a thousand times slower.
 const CONTROL_LIMIT: Duration = Duration::from_mins(1);
+
+/// One QEMU in a thousand greets, and never answers (seen with 7.2): it is started anew.
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
 /// What is kept of what QEMU says: enough for the error that it ends with.
 const STDERR_LIMIT: usize = 20;
@@ -42,8 +45,13 @@ const KEY: Duration = Duration::from_millis(150);
 /// A guest that runs, or has just ended.
 pub(crate) struct Guest<'a> {
     cx: &'a Cx<'a>,
+    cmd: Cmd,
+    /// What it is asked for first.
+    first: Vec<Request>,
     process: Box<dyn Process>,
     qmp: Qmp,
+    /// When this QEMU was started, which may not be the first.
+    launched: Instant,
     ansi: Ansi,
     console: Console,
     stderr: bootway_exec::Lines,
@@ -90,14 +98,15 @@ impl<'a> Guest<'a> {
         let mut first: Vec<_> =
             start.cmdline.into_iter().flat_map(|it| [Request::Cmdline(it), Request::Make]).collect();
         first.push(Request::Start);
-        let qmp = Qmp::new(cx.scratch, first).map_err(VmError::io(cx.scratch))?;
-        (cx.emit)(EventKind::Command { line: cmd.to_string() });
-        let process = cx.runner.spawn(cmd)?;
+        let (process, qmp) = launch(cx, cmd, &first)?;
         let now = Instant::now();
         Ok(Self {
             cx,
+            cmd: cmd.clone(),
+            first,
             process,
             qmp,
+            launched: now,
             ansi: Ansi::default(),
             console: Console::default(),
             stderr: bootway_exec::Lines::default(),
@@ -133,8 +142,13 @@ impl<'a> Guest<'a> {
         if let Some(limit) = self.cx.limit.filter(|limit| *limit <= self.started.elapsed()) {
             return Err(VmError::StepLimit { limit });
         }
-        if !self.qmp.is_connected() && self.started.elapsed() >= CONTROL_LIMIT {
-            return Err(VmError::NoControl { limit: CONTROL_LIMIT });
+        if !self.qmp.is_answering() {
+            if self.started.elapsed() >= CONTROL_LIMIT {
+                return Err(VmError::NoControl { limit: CONTROL_LIMIT });
+            }
+            if self.qmp.is_connected() && self.launched.elapsed() >= ANSWER_LIMIT {
+                self.launch_again()?;
+            }
         }
         let patience = if self.qmp.is_connected() { PATIENCE } else { START_PATIENCE };
         let mut turn = Turn::default();
@@ -176,6 +190,19 @@ impl<'a> Guest<'a> {
         }
         self.ask();
         Ok(turn)
+    }
+
+    /// Starts QEMU anew: its guest has not begun yet.
+    fn launch_again(&mut self) -> Result<(), VmError> {
+        self.cx.note(format!(
+            "QEMU did not answer on its control socket for {}, and is started anew",
+            crate::boot::seconds(ANSWER_LIMIT)
+        ));
+        self.process.kill();
+        (self.process, self.qmp) = launch(self.cx, &self.cmd, &self.first)?;
+        let now = Instant::now();
+        (self.launched, self.look) = (now, Some(now));
+        Ok(())
     }
 
     /// Asks QEMU for what is due: the screen, a key.
@@ -357,4 +384,11 @@ impl<'a> Guest<'a> {
             last: self.words().line,
         });
     }
+}
+
+/// Starts QEMU, which is asked for `first` as soon as it listens.
+fn launch(cx: &Cx<'_>, cmd: &Cmd, first: &[Request]) -> Result<(Box<dyn Process>, Qmp), VmError> {
+    let qmp = Qmp::new(cx.scratch, first.iter().cloned()).map_err(VmError::io(cx.scratch))?;
+    (cx.emit)(EventKind::Command { line: cmd.to_string() });
+    Ok((cx.runner.spawn(cmd)?, qmp))
 }

@@ -98,6 +98,8 @@ pub(crate) struct Qmp {
     /// What was not sent yet: nothing is, before QEMU's greeting.
     unsent: Vec<u8>,
     greeted: bool,
+    /// It has answered at least once.
+    answering: bool,
     /// Sent, and not answered: QEMU answers in order, and says which it means.
     open: VecDeque<(u64, Request)>,
     counter: u64,
@@ -119,6 +121,7 @@ impl Qmp {
             received: Vec::new(),
             unsent: OPENING.to_vec(),
             greeted: false,
+            answering: false,
             open: VecDeque::new(),
             counter: 0,
         };
@@ -128,6 +131,11 @@ impl Qmp {
 
     pub(crate) const fn is_connected(&self) -> bool {
         self.stream.is_some()
+    }
+
+    /// Whether QEMU has answered, and not only greeted.
+    pub(crate) const fn is_answering(&self) -> bool {
+        self.answering
     }
 
     /// Asks for `request`; it is sent when QEMU reads.
@@ -150,6 +158,7 @@ impl Qmp {
             // What is not JSON is not for us.
             let Ok(message) = serde_json::from_slice::<Value>(&line) else { continue };
             self.greeted |= message.get("QMP").is_some();
+            self.answering |= message.get("return").is_some();
             messages.extend(event(&message).map(Message::Event));
             messages.extend(self.answer(&message));
         }
@@ -280,7 +289,9 @@ mod tests {
         let keys = Request::Keys(vec!["shift", "a"]);
         qmp.ask(keys.clone());
         peer.write_all(b"{\"QMP\": {}}\n{\"return\": {}}\n{\"return\": {}, \"id\": 1}\n").unwrap();
+        assert!(!qmp.is_answering(), "nobody has answered");
         assert_eq!(qmp.messages(), [Message::Done(cmdline())]);
+        assert!(qmp.is_answering());
         peer.write_all(b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, \"id\": 2}\n").unwrap();
         peer.write_all(b"{\"return\": {}, \"id\": 3}\n{\"return\": {}, \"id\": 3}\n{\"id\": -1}\n").unwrap();
         let wanted = [Message::Refused(Request::Make, "no".to_owned()), Message::Done(keys)];
