@@ -6,6 +6,7 @@
 mod closure;
 mod disk;
 mod harvest;
+mod nix;
 mod rounds;
 mod squashfs;
 mod trees;
@@ -57,6 +58,15 @@ enum What {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
+    /// A plan with one attribute that is built already, beside `nix build`
+    Nix {
+        /// Where to work; a store is made there, once
+        #[arg(long, default_value = "/dev/shm/bootway-nix")]
+        scratch: Utf8PathBuf,
+        /// How often each takes its turn
+        #[arg(long, default_value_t = 21)]
+        rounds: usize,
+    },
     /// Squashfs images, beside mksquashfs
     Squashfs(squashfs::Squashfs),
     /// Make the trees for `squashfs` below DIR: a Debian, and its packages as a store of Nix has them
@@ -72,6 +82,7 @@ impl Bench {
             What::Closure { scratch, rounds } => closure::run(scratch, *rounds),
             What::Disk { tree, scratch, rounds } => disk::run(tree, scratch, *rounds),
             What::Harvest { tree, scratch, rounds } => harvest::run(tree.as_deref(), scratch, *rounds),
+            What::Nix { scratch, rounds } => nix::run(scratch, *rounds),
             What::Squashfs(squashfs) => squashfs.run(),
             What::Trees { dir } => trees::make(dir),
         }

@@ -7,7 +7,10 @@ use bootway_plan::{Class, EventKind, Explain, Millis, NixConfig, Stream, Unit};
 use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
-use crate::log::{Log, Told};
+use crate::{
+    log::{Log, Told},
+    new_store,
+};
 
 /// How long Nix has to stop its builders and to let go of its locks when it must stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -89,6 +92,7 @@ impl<'a> Nix<'a> {
 
     /// Runs `cmd` to its end, telling what it says.
     pub(crate) fn ask(&self, cmd: &Cmd) -> Result<Answer, CallError> {
+        let _alone = new_store::alone(self.state_dir());
         let mut log = Log::default();
         let mut teller =
             Teller { cx: &self.cx, cmd, alone: false, items: Count::default(), bytes: Count::default() };
@@ -106,6 +110,17 @@ impl<'a> Nix<'a> {
     pub(crate) fn must(&self, cmd: &Cmd) -> Result<Vec<u8>, CallError> {
         let answer = self.ask(cmd)?;
         if answer.exit == Exit::Code(0) { Ok(answer.stdout) } else { Err(answer.into_error()) }
+    }
+
+    /// Where the store keeps what it knows. Source: nix.conf(5), "Environment"; `local` stores, `root` and `state`.
+    fn state_dir(&self) -> Utf8PathBuf {
+        if let Some(root) = self.config.store.as_deref().and_then(|store| root_of(self.cx.plan_dir, store)) {
+            return root.join("nix/var/nix");
+        }
+        let own = self.cx.env.get("NIX_STATE_DIR").cloned();
+        own.or_else(|| std::env::var("NIX_STATE_DIR").ok())
+            .unwrap_or_else(|| "/nix/var/nix".to_owned())
+            .into()
     }
 
     /// The store, if what is in it is not on this machine's disk: one of another machine, or a cache.

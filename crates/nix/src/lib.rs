@@ -28,6 +28,7 @@ pub mod closure;
 mod eval;
 mod gcroot;
 mod log;
+mod new_store;
 mod outputs;
 mod realise;
 pub mod shapes;

@@ -32,8 +32,11 @@ const START_PATIENCE: Duration = Duration::from_millis(5);
 /// The same while something is waited for that takes milliseconds, and that a socket tells, not the console.
 const HASTE: Duration = Duration::from_millis(1);
 
-/// QEMU needs 30 ms until it listens; a busy host is not a thousand times slower.
+/// QEMU needs 30 ms until it answers; a busy host is not a thousand times slower.
 const CONTROL_LIMIT: Duration = Duration::from_mins(1);
+
+/// One QEMU in a thousand greets, and never answers (seen with 7.2): it is started anew.
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
 /// How often a port may have been taken before QEMU got it.
 const PORT_TRIES: usize = 20;
@@ -50,6 +53,7 @@ const KEY: Duration = Duration::from_millis(150);
 /// A guest that runs, or has just ended.
 pub(crate) struct Guest<'a> {
     cx: &'a Cx<'a>,
+    cmd: Cmd,
     process: Box<dyn Process>,
     qmp: Qmp,
     /// The guest's port, if it has one.
@@ -62,6 +66,8 @@ pub(crate) struct Guest<'a> {
     migration: Option<String>,
     /// Whether something is waited for that takes milliseconds.
     hasty: bool,
+    /// When this QEMU was started, which may not be the first.
+    launched: Instant,
     ansi: Ansi,
     console: Console,
     stderr: bootway_exec::Lines,
@@ -121,12 +127,11 @@ impl<'a> Guest<'a> {
             (false, false) => first.push(Request::Start),
         }
         let port = start.port.then(|| Port::new(cx.scratch)).transpose().map_err(VmError::io(cx.scratch))?;
-        let qmp = Qmp::new(cx.scratch, first).map_err(VmError::io(cx.scratch))?;
-        (cx.emit)(EventKind::Command { line: cmd.to_string() });
-        let process = cx.runner.spawn(cmd)?;
+        let (process, qmp) = launch(cx, cmd, first)?;
         let now = Instant::now();
         Ok(Self {
             cx,
+            cmd: cmd.clone(),
             process,
             qmp,
             port,
@@ -134,6 +139,7 @@ impl<'a> Guest<'a> {
             ports: Vec::new(),
             migration: None,
             hasty: start.restored,
+            launched: now,
             ansi: Ansi::default(),
             console: Console::default(),
             stderr: bootway_exec::Lines::default(),
@@ -169,8 +175,13 @@ impl<'a> Guest<'a> {
         if let Some(limit) = self.cx.limit.filter(|limit| *limit <= self.started.elapsed()) {
             return Err(VmError::StepLimit { limit });
         }
-        if !self.qmp.is_connected() && self.started.elapsed() >= CONTROL_LIMIT {
-            return Err(VmError::NoControl { limit: CONTROL_LIMIT });
+        if !self.qmp.is_answering() {
+            if self.started.elapsed() >= CONTROL_LIMIT {
+                return Err(VmError::NoControl { limit: CONTROL_LIMIT });
+            }
+            if self.qmp.is_connected() && self.launched.elapsed() >= ANSWER_LIMIT {
+                self.launch_again()?;
+            }
         }
         let patience = match (self.hasty, self.qmp.is_connected()) {
             (true, _) => HASTE,
@@ -318,6 +329,21 @@ impl<'a> Guest<'a> {
         if let Some(port) = &mut self.port {
             port.write(text.as_bytes());
         }
+    }
+
+    /// Starts QEMU anew, which has done nothing yet of what it was asked for: its guest has not begun.
+    fn launch_again(&mut self) -> Result<(), VmError> {
+        self.cx.note(format!(
+            "QEMU did not answer on its control socket for {}, and is started anew",
+            crate::boot::seconds(ANSWER_LIMIT)
+        ));
+        self.process.kill();
+        if self.port.is_some() {
+            self.port = Some(Port::new(self.cx.scratch).map_err(VmError::io(self.cx.scratch))?);
+        }
+        (self.process, self.qmp) = launch(self.cx, &self.cmd, self.qmp.unanswered())?;
+        self.launched = Instant::now();
+        Ok(())
     }
 
     /// Asks QEMU for what is due: the screen, a key.
@@ -517,4 +543,11 @@ impl<'a> Guest<'a> {
 /// A port that is free now. Somebody else may take it before QEMU does, and then QEMU says so.
 fn free_port() -> std::io::Result<u16> {
     std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr().map(|address| address.port())
+}
+
+/// Starts QEMU, which is asked for `first` as soon as it listens.
+fn launch(cx: &Cx<'_>, cmd: &Cmd, first: Vec<Request>) -> Result<(Box<dyn Process>, Qmp), VmError> {
+    let qmp = Qmp::new(cx.scratch, first).map_err(VmError::io(cx.scratch))?;
+    (cx.emit)(EventKind::Command { line: cmd.to_string() });
+    Ok((cx.runner.spawn(cmd)?, qmp))
 }

@@ -126,6 +126,8 @@ pub(crate) struct Qmp {
     /// What was not sent yet: nothing is, before QEMU's greeting.
     unsent: Vec<u8>,
     greeted: bool,
+    /// It has answered at least once.
+    answering: bool,
     /// Sent, and not answered: QEMU answers in order, and says which it means.
     open: VecDeque<(u64, Request)>,
     counter: u64,
@@ -146,6 +148,7 @@ impl Qmp {
             received: Vec::new(),
             unsent: OPENING.to_vec(),
             greeted: false,
+            answering: false,
             open: VecDeque::new(),
             counter: 0,
         };
@@ -155,6 +158,11 @@ impl Qmp {
 
     pub(crate) const fn is_connected(&self) -> bool {
         self.stream.is_some()
+    }
+
+    /// Whether QEMU has answered, and not only greeted.
+    pub(crate) const fn is_answering(&self) -> bool {
+        self.answering
     }
 
     /// Asks for `request`; it is sent when QEMU reads.
@@ -167,6 +175,11 @@ impl Qmp {
         self.open.push_back((self.counter, request));
     }
 
+    /// What was asked for and is not done, for another QEMU to do.
+    pub(crate) fn unanswered(&mut self) -> Vec<Request> {
+        self.open.drain(..).map(|(_, request)| request).collect()
+    }
+
     /// What was said since this was called last.
     pub(crate) fn messages(&mut self) -> Vec<Message> {
         self.connect();
@@ -177,6 +190,7 @@ impl Qmp {
             // What is not JSON is not for us.
             let Ok(message) = serde_json::from_slice::<Value>(&line) else { continue };
             self.greeted |= message.get("QMP").is_some();
+            self.answering |= message.get("return").is_some();
             messages.extend(event(&message).map(Message::Event));
             messages.extend(self.answer(&message));
         }
@@ -309,7 +323,9 @@ mod tests {
         let keys = Request::Keys(vec!["shift", "a"]);
         qmp.ask(keys.clone());
         peer.write_all(b"{\"QMP\": {}}\n{\"return\": {}}\n{\"return\": {}, \"id\": 1}\n").unwrap();
+        assert!(!qmp.is_answering(), "nobody has answered");
         assert_eq!(qmp.messages(), [Message::Done(cmdline(), json!({}))]);
+        assert!(qmp.is_answering());
         peer.write_all(b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, \"id\": 2}\n").unwrap();
         peer.write_all(b"{\"return\": {}, \"id\": 3}\n{\"return\": {}, \"id\": 3}\n{\"id\": -1}\n").unwrap();
         let wanted = [Message::Refused(Request::Make, "no".to_owned()), Message::Done(keys, json!({}))];

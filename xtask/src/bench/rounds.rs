@@ -28,12 +28,12 @@ pub(super) struct Times {
 impl Times {
     /// Median of the wall time, seconds.
     pub(super) fn wall(&self) -> f64 {
-        median(&self.wall)
+        median(self.wall.iter().map(Duration::as_secs_f64).collect())
     }
 
     /// Median of the CPU time, seconds.
     pub(super) fn cpu(&self) -> f64 {
-        median(&self.cpu)
+        median(self.cpu.iter().map(Duration::as_secs_f64).collect())
     }
 
     /// The most memory that it had, as people write it; empty if nobody looked.
@@ -83,10 +83,10 @@ pub(super) fn take_turns(
     Ok(times)
 }
 
-fn median(of: &[Duration]) -> f64 {
-    let mut sorted = of.to_vec();
-    sorted.sort();
-    sorted.get(sorted.len() / 2).map_or(0.0, Duration::as_secs_f64)
+/// The middle one; 0 of none.
+pub(super) fn median(mut of: Vec<f64>) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of.get(of.len() / 2).copied().unwrap_or_default()
 }
 
 /// User and system time of all children that have ended, in steps of 10 ms.

@@ -500,6 +500,27 @@ fn a_directory_is_an_artifact_of_kind_tree() {
 }
 
 #[test]
+fn many_at_once_make_one_new_store() {
+    for _ in 0..2 {
+        let nix = TestNix::new();
+        let flake = nix.flake("many", &packages(&[("a", &derivation("a", "echo a > $out"))]));
+        let built = || {
+            let runner = SystemRunner::default();
+            let mut sandbox = Sandbox::new(&runner);
+            sandbox.env = nix.env();
+            nix_build(&sandbox.cx(), &step(&flake, "a"), &NixConfig::default())
+                .map(drop)
+                .map_err(|it| it.to_string())
+        };
+        let all: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(built)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(all, vec![Ok(()); 4]);
+    }
+}
+
+#[test]
 fn who_does_not_answer_is_said_once_with_the_remedy() {
     let nix = TestNix::new();
     let flake = nix.flake("alone", &packages(&[("a", &derivation("a", "echo a > $out"))]));

@@ -52,8 +52,8 @@ pub enum VmError {
         /// Why.
         source: io::Error,
     },
-    /// QEMU runs, but its control socket is not there.
-    #[error("QEMU did not open its control socket within {}", seconds(*limit))]
+    /// QEMU runs, and is not there for who controls it.
+    #[error("QEMU did not answer on its control socket within {}", seconds(*limit))]
     NoControl {
         /// How long it was waited for.
         limit: Duration,

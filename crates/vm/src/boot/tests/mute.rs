@@ -1,0 +1,48 @@
+//! A QEMU that greets and never answers, as one in a thousand does.
+
+use std::{
+    io::Write as _,
+    os::unix::net::UnixListener,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use bootway_exec::{Cmd, Process, SpawnError};
+
+use super::*;
+
+/// Starts what is asked for, but not the first time.
+#[derive(Debug, Default)]
+struct FirstIsMute {
+    system: SystemRunner,
+    started: AtomicUsize,
+}
+
+impl Runner for FirstIsMute {
+    fn spawn(&self, cmd: &Cmd) -> Result<Box<dyn Process>, SpawnError> {
+        if self.started.fetch_add(1, Ordering::Relaxed) > 0 {
+            return self.system.spawn(cmd);
+        }
+        let line = cmd.to_string();
+        let dir = line.strip_prefix("cd ").and_then(|line| line.split_once(" && ")).unwrap().0;
+        let listener = UnixListener::bind(Utf8Path::new(dir).join("qmp.sock")).unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"{\"QMP\": {}}\r\n").unwrap();
+            // Until nobody listens any more.
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+        });
+        self.system.spawn(&Cmd::user("sleep").arg("1000").stdin_pipe())
+    }
+}
+
+#[test]
+fn a_qemu_that_never_answers_is_started_anew() {
+    let step = r#"{"boot": "kernel", "kernel": "./vmlinuz", "initrd": "./initrd", "cmdline": "console=ttyS0 panic=-1",
+        "machine": "m", "check": [{"name": "adds", "run": "echo $((1+1))", "equals": "2"}]}"#;
+    let machine = format!(r#"{{"accel": "tcg", "memory": "256MiB", {GENEROUS}}}"#);
+    let seen = boot_files(&FirstIsMute::default(), step, &machine, &[("initrd", &initramfs(SHELL))], |_| {});
+    assert!(seen.result.is_ok(), "{}\n{}\n{}", seen.failure(), seen.checks(), seen.console().join("\n"));
+    let said =
+        |event: &&EventKind| matches!(event, EventKind::Note { text } if text.contains("started anew"));
+    assert_eq!(seen.events.iter().filter(said).count(), 1);
+}
