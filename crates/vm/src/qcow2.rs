@@ -45,7 +45,7 @@ pub(crate) fn overlay(base: Base<'_>, size: u64) -> Option<Vec<u8>> {
     };
     let l1_entries = size.div_ceil(L1_SPAN);
     // One cluster each for the header, the counts' table, the counts, and the first table.
-    if name.len() > NAME_LIMIT || l1_entries > CLUSTER / 8 || size % SECTOR != 0 {
+    if name.len() > NAME_LIMIT || l1_entries > CLUSTER / 8 || !size.is_multiple_of(SECTOR) {
         return None;
     }
     let format = if format.is_empty() { END.to_vec() } else { extension(BASE_FORMAT, format) };

@@ -35,7 +35,7 @@ const FACTS: &str = "facts.json";
 const SOCKET: &str = "state.sock";
 
 /// QEMU needs 30 ms, and a busy host is not a thousand times slower.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A state has some hundred kilobytes.
 const STATE_LIMIT: u64 = 256 << 20;
@@ -125,7 +125,7 @@ impl Saved {
 
 /// Where a machine with `key` is kept.
 fn place(cx: &Cx<'_>, key: &Digest) -> Utf8PathBuf {
-    cx.cache.join("vm").join(key.short().to_string())
+    cx.cache.join("vm").join(key.short())
 }
 
 /// A machine that is about to be kept.

@@ -41,7 +41,7 @@ pub(crate) fn run(
     step: &step::Vm,
     setup: &Setup,
     before: &[Ready],
-    loader: &(dyn Fn(&camino::Utf8Path) -> crate::Looked + '_),
+    loader: &(dyn Fn(&camino::Utf8Path) -> Looked + '_),
     decided: &mut usize,
 ) -> Result<(), VmError> {
     let tests = step.tests.iter().map(|test| all_ready(&test.checks)).collect::<Result<Vec<_>, _>>()?;

@@ -139,10 +139,7 @@ pub(super) fn identifier(name: &str, is_directory: bool, used: &mut BTreeSet<Vec
         let number = if n == 0 { String::new() } else { format!("_{n}") };
         let room = NAME - extension.len() - number.len();
         let stem: String = stem.chars().take(room).collect();
-        let name = match is_directory {
-            true => format!("{stem}{number}"),
-            false => format!("{stem}{number}.{extension};1"),
-        };
+        let name = if is_directory { format!("{stem}{number}") } else { format!("{stem}{number}.{extension};1") };
         if used.insert(name.clone().into_bytes()) {
             return name.into_bytes();
         }

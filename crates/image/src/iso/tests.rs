@@ -8,7 +8,7 @@ use super::*;
 use crate::verify;
 
 /// A sandbox with a directory `tree`, made by `make`.
-fn sandbox<'a>(runner: &'a SystemRunner, make: impl FnOnce(&camino::Utf8Path)) -> Sandbox<'a> {
+fn sandbox(runner: &SystemRunner, make: impl FnOnce(&camino::Utf8Path)) -> Sandbox<'_> {
     let mut sandbox = Sandbox::new(runner);
     let dir = sandbox.root().join("tree");
     fs_err::create_dir(&dir).unwrap();

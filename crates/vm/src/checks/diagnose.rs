@@ -11,7 +11,7 @@ use crate::{boot::Ready, shell::Ended};
 const QUESTION: Duration = Duration::from_secs(15);
 
 /// How long all of them may take: whoever waits for the verdict waits no longer than that.
-const ALL: Duration = Duration::from_secs(60);
+const ALL: Duration = Duration::from_mins(1);
 
 /// A program that the guest does not have.
 const NO_PROGRAM: u8 = 127;

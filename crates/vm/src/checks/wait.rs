@@ -20,7 +20,7 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// A question of ours takes a guest no longer than that, unless it is stuck.
-const QUESTION: Duration = Duration::from_secs(60);
+const QUESTION: Duration = Duration::from_mins(1);
 
 /// What an answer means.
 enum Seen {

@@ -270,7 +270,7 @@ mod tests {
             assert_eq!(base64(text.as_bytes()), Some(bytes.into()));
         }
         for length in 0..200 {
-            let bytes: Vec<u8> = (0..length).map(|n| n * 7 ^ 0xA5).collect();
+            let bytes: Vec<u8> = (0..length).map(|n| (n * 7) ^ 0xA5).collect();
             assert_eq!(base64(to_base64(&bytes).as_bytes()), Some(bytes));
         }
         for text in ["Z", "Zg", "Zg=", "Zg==Zg==", "Zm 9v", "Zm9v=", "random: crng"] {
