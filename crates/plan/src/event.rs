@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Artifact, Bytes, Digest, Failure, Millis, Name, StepId};
 
+mod guest;
+
+pub use guest::{GuestImage, GuestInfo, Kept, KeptKind, Slower, Timing};
+
 /// One fact about a run.
 ///
 /// The terminal, `events.jsonl` and the report are all made from the same sequence of these, so they cannot
@@ -94,6 +98,14 @@ pub enum EventKind {
     },
     /// Something that was found out about what the step looked at, and why it is believed.
     Finding(Finding),
+    /// What a guest is made of, before it is switched on.
+    Guest(Box<GuestInfo>),
+    /// How long a part of a step took.
+    Timing(Timing),
+    /// A file stays with the run.
+    Kept(Kept),
+    /// Something of the run took longer than usual.
+    Slower(Slower),
     /// A step ended well.
     Finished,
     /// A step ended badly.

@@ -60,7 +60,8 @@ pub use artifact::{Artifact, ArtifactKind};
 pub use diff::{Change, PlanDiff};
 pub use digest::{Digest, Digester, InvalidDigest};
 pub use event::{
-    DiskMap, Event, EventKind, Finding, Judgement, PartitionMap, RunInfo, StepInfo, Stream, Unit, Verdict,
+    DiskMap, Event, EventKind, Finding, GuestImage, GuestInfo, Judgement, Kept, KeptKind, PartitionMap,
+    RunInfo, Slower, StepInfo, Stream, Timing, Unit, Verdict,
 };
 pub use failure::{Class, Explain, Failure, exit_code};
 pub use id::{InvalidName, Name, OutputName, StepId};

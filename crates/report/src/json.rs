@@ -1,6 +1,6 @@
 //! For programs: the whole report, and one line a run.
 
-use bootway_plan::{Digest, Failure, Name, RunInfo};
+use bootway_plan::{Digest, Failure, Name, RunInfo, Slower};
 use serde::{Serialize, Serializer};
 
 use crate::{CheckReport, Counts, Outcome, Report, Said, StepReport};
@@ -20,6 +20,8 @@ struct Document<'a> {
     notes: &'a [Said],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     checks: &'a [CheckReport],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    slower: &'a [Slower],
     steps: &'a [StepReport],
 }
 
@@ -37,6 +39,7 @@ impl Serialize for Report {
             failures: &self.failures,
             notes: &self.notes,
             checks: &self.checks,
+            slower: &self.slower,
             steps: &self.steps,
         }
         .serialize(serializer)

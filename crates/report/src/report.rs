@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use bootway_plan::{
-    Artifact, Class, DiskMap, Event, EventKind, Failure, Finding, Name, RunInfo, StepId, Stream, Verdict,
+    Artifact, Class, DiskMap, Event, EventKind, Failure, Finding, GuestInfo, Kept, Name, RunInfo, Slower,
+    StepId, Stream, Timing, Verdict,
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,8 @@ pub struct Report {
     pub failures: Vec<Failure>,
     /// What was decided about the run as a whole.
     pub checks: Vec<CheckReport>,
+    /// What took longer than it usually does.
+    pub slower: Vec<Slower>,
     /// As the run said it itself; `None` if it never came to an end.
     pub exit_code: Option<u8>,
     /// From the start to the last event.
@@ -57,6 +60,15 @@ pub struct StepReport {
     /// What it found out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+    /// What its guests are made of; more than one only if it was tried more than once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guests: Vec<GuestInfo>,
+    /// How long parts of it took.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timings: Vec<Timing>,
+    /// Files that stay with the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<Kept>,
     /// Disks it laid out.
     pub layouts: Vec<DiskMap>,
     /// How often it was silent for too long.
@@ -172,6 +184,7 @@ impl Report {
                 self.notes.push(Said { at_ms, text: text.clone() });
             }
             EventKind::Failed(failure) => self.failures.push(failure.clone()),
+            EventKind::Slower(slower) => self.slower.push(slower.clone()),
             EventKind::RunFinished { exit_code } => self.exit_code = Some(*exit_code),
             EventKind::Check { name, verdict, after_ms, detail } => {
                 self.checks.push(CheckReport::new(name, *verdict, *after_ms, detail.as_deref()));
@@ -185,6 +198,9 @@ impl Report {
             | EventKind::Layout(_)
             | EventKind::Made(_)
             | EventKind::Finding(_)
+            | EventKind::Guest(_)
+            | EventKind::Timing(_)
+            | EventKind::Kept(_)
             | EventKind::Finished => (),
         }
     }
@@ -213,6 +229,9 @@ impl StepReport {
             artifacts: Vec::new(),
             checks: Vec::new(),
             findings: Vec::new(),
+            guests: Vec::new(),
+            timings: Vec::new(),
+            kept: Vec::new(),
             layouts: Vec::new(),
             heartbeats: 0,
             log: Lines::default(),
@@ -268,14 +287,26 @@ impl StepReport {
             EventKind::Note { text } => self.notes.push(said(text)),
             EventKind::Heartbeat { .. } => self.heartbeats += 1,
             EventKind::Finding(finding) => self.findings.push(finding.clone()),
+            EventKind::Guest(guest) => self.guests.push((**guest).clone()),
+            EventKind::Timing(timing) => self.timings.push(timing.clone()),
+            EventKind::Kept(kept) => self.keep(kept),
             EventKind::Layout(map) => self.layouts.push(map.clone()),
             EventKind::Made(artifact) => self.artifacts.push(artifact.clone()),
             EventKind::Check { name, verdict, after_ms, detail } => {
                 self.checks.push(CheckReport::new(name, *verdict, *after_ms, detail.as_deref()));
             }
-            // Progress is of the moment; the other two are about the run.
-            EventKind::Progress { .. } | EventKind::RunStarted(_) | EventKind::RunFinished { .. } => (),
+            // Progress is of the moment; the others are about the run.
+            EventKind::Progress { .. }
+            | EventKind::RunStarted(_)
+            | EventKind::Slower(_)
+            | EventKind::RunFinished { .. } => (),
         }
+    }
+
+    /// A file that is written again is the same file.
+    fn keep(&mut self, kept: &Kept) {
+        self.kept.retain(|it| it.path != kept.path);
+        self.kept.push(kept.clone());
     }
 
     fn end(&mut self, at_ms: u64, state: State) {

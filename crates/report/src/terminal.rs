@@ -120,6 +120,10 @@ impl<W: Write> Terminal<W> {
             | EventKind::Line { .. }
             | EventKind::Layout(_)
             | EventKind::Finding(_)
+            | EventKind::Guest(_)
+            | EventKind::Timing(_)
+            | EventKind::Kept(_)
+            | EventKind::Slower(_)
             | EventKind::RunStarted(_)
             | EventKind::RunFinished { .. } => (),
         }
@@ -153,6 +157,7 @@ impl<W: Write> Terminal<W> {
                 let _ = writeln!(self.above, "bootway {}: {}, {steps}", one_line(&info.version), info.plan);
             }
             EventKind::Note { text } => self.line(at, Tone::Warn, "·", &one_line(text)),
+            EventKind::Slower(slower) => self.line(at, Tone::Warn, "!", &format!("slower: {slower}")),
             EventKind::Failed(failure) => self.above.push_str(&self.explain(failure)),
             EventKind::Check { name, verdict, after_ms, detail } => {
                 self.check(at, "the run", &one_line(name), *verdict, *after_ms, detail.as_deref());
