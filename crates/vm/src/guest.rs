@@ -20,6 +20,7 @@ use crate::{
     qmp::{Cause, MachineEvent, Message, Qmp, Request},
     screen::{self, Screen},
     shell::OURS,
+    tpm::Tpm,
     watcher::{End, diagnosis},
 };
 
@@ -58,6 +59,8 @@ pub(crate) struct Guest<'a> {
     qmp: Qmp,
     /// The guest's port, if it has one.
     port: Option<Port>,
+    /// The machine's TPM, if it has one.
+    tpm: Option<Tpm>,
     /// What QEMU answered to whoever waits for it.
     answers: Vec<(Request, Value)>,
     /// Ports of the host, and of the guest that they lead to.
@@ -92,6 +95,7 @@ pub(crate) struct Guest<'a> {
 
 /// How a guest starts.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Start {
     /// A command line for its kernel, that is not on QEMU's.
     pub(crate) cmdline: Option<String>,
@@ -99,6 +103,8 @@ pub(crate) struct Start {
     pub(crate) screen: bool,
     /// It has a port.
     pub(crate) port: bool,
+    /// It has a TPM.
+    pub(crate) tpm: bool,
     /// Its state comes from a socket, and is what it goes on with.
     pub(crate) restored: bool,
     /// Something is done before it starts.
@@ -127,6 +133,7 @@ impl<'a> Guest<'a> {
             (false, false) => first.push(Request::Start),
         }
         let port = start.port.then(|| Port::new(cx.scratch)).transpose().map_err(VmError::io(cx.scratch))?;
+        let tpm = start.tpm.then(|| Tpm::start(cx)).transpose()?;
         let (process, qmp) = launch(cx, cmd, first)?;
         let now = Instant::now();
         Ok(Self {
@@ -135,6 +142,7 @@ impl<'a> Guest<'a> {
             process,
             qmp,
             port,
+            tpm,
             answers: Vec::new(),
             ports: Vec::new(),
             migration: None,
@@ -220,7 +228,12 @@ impl<'a> Guest<'a> {
                 Message::Event(MachineEvent::Panicked) => self.panicked = true,
                 Message::Event(MachineEvent::Migration(status)) => self.migration = Some(status),
                 Message::Done(Request::Memory { .. }, _) => self.look()?,
-                Message::Done(Request::Keys(_), _) | Message::Event(MachineEvent::Resumed) => {}
+                Message::Event(MachineEvent::Ejected(drive)) => {
+                    self.cx.note("the guest ejected its disc, which was taken out".to_owned());
+                    self.qmp.ask(Request::TakeOut(drive));
+                }
+                Message::Done(Request::Keys(_) | Request::TakeOut(_), _)
+                | Message::Event(MachineEvent::Resumed) => {}
                 Message::Done(request, answer) => self.answers.push((request, answer)),
                 Message::Refused(request, why) => {
                     return Err(VmError::Control { command: request.command(), why });
@@ -228,6 +241,9 @@ impl<'a> Guest<'a> {
             }
         }
         self.ask();
+        if let (Some(tpm), None) = (&mut self.tpm, self.ended) {
+            tpm.watch(self.cx)?;
+        }
         if let Some(port) = &mut self.port {
             turn.port = port.read();
             if !turn.port.is_empty() {
@@ -238,12 +254,12 @@ impl<'a> Guest<'a> {
     }
 
     /// Has QEMU do `request`, and waits for its answer. What the console shows meanwhile is told.
-    pub(crate) fn control(&mut self, request: Request, limit: Duration) -> Result<Value, VmError> {
+    pub(crate) fn control(&mut self, request: &Request, limit: Duration) -> Result<Value, VmError> {
         let (command, asked) = (request.command(), Instant::now());
         self.qmp.ask(request.clone());
         self.hurried(|guest| {
             loop {
-                if let Some(at) = guest.answers.iter().position(|(done, _)| *done == request) {
+                if let Some(at) = guest.answers.iter().position(|(done, _)| done == request) {
                     return Ok(guest.answers.swap_remove(at).1);
                 }
                 if asked.elapsed() >= limit {
@@ -265,7 +281,7 @@ impl<'a> Guest<'a> {
                 match guest.migration.as_deref() {
                     Some("completed") => return Ok(()),
                     Some("failed" | "cancelled") => {
-                        let answer = guest.control(Request::Migration, limit)?;
+                        let answer = guest.control(&Request::Migration, limit)?;
                         let why = answer.get("error-desc").and_then(Value::as_str).unwrap_or("for no reason");
                         return refused(why.to_owned());
                     }
@@ -303,7 +319,7 @@ impl<'a> Guest<'a> {
                     Forward::Fixed { host, .. } => host,
                     Forward::Any(_) => free_port().map_err(VmError::io("127.0.0.1".into()))?,
                 };
-                let answer = self.control(Request::Forward { host, guest }, CONTROL_LIMIT)?;
+                let answer = self.control(&Request::Forward { host, guest }, CONTROL_LIMIT)?;
                 // QEMU says what is wrong, and nothing if nothing is.
                 let why = answer.as_str().map(str::trim).unwrap_or_default();
                 if why.is_empty() {
@@ -340,6 +356,9 @@ impl<'a> Guest<'a> {
         self.process.kill();
         if self.port.is_some() {
             self.port = Some(Port::new(self.cx.scratch).map_err(VmError::io(self.cx.scratch))?);
+        }
+        if self.tpm.is_some() {
+            self.tpm = Some(Tpm::start(self.cx)?);
         }
         (self.process, self.qmp) = launch(self.cx, &self.cmd, self.qmp.unanswered())?;
         self.launched = Instant::now();
@@ -490,6 +509,21 @@ impl<'a> Guest<'a> {
             }
             Ok(())
         })
+    }
+
+    /// Leaves it to whoever keeps guests that are not good, for somebody to look at it; whether it is kept now.
+    pub(crate) fn leave(&mut self, why: &str) -> bool {
+        match self.process.leave(why) {
+            Ok(Some(how)) => {
+                self.cx.note(format!("the guest is kept: {how}"));
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                self.cx.note(format!("the guest could not be kept: {error}"));
+                false
+            }
+        }
     }
 
     /// Ends QEMU.

@@ -24,6 +24,8 @@ pub(crate) enum MachineEvent {
     Panicked,
     /// Its state is on its way out or in: how far that is, in QEMU's word.
     Migration(String),
+    /// The guest ejected the disc of this drive.
+    Ejected(String),
 }
 
 /// Who did it.
@@ -60,6 +62,8 @@ pub(crate) enum Request {
     Forward { host: u16, guest: u16 },
     /// Write a picture of the screen to this file.
     Picture(String),
+    /// Take the disc out of this drive, which is open: QEMU shuts it when the machine is reset.
+    TakeOut(String),
     /// End.
     Quit,
 }
@@ -79,6 +83,7 @@ impl Request {
             Self::Migration => "query-migrate",
             Self::Forward { .. } => "human-monitor-command",
             Self::Picture(_) => "screendump",
+            Self::TakeOut(_) => "eject",
             Self::Quit => "quit",
         }
     }
@@ -96,6 +101,7 @@ impl Request {
                 json!({"command-line": format!("hostfwd_add net0 tcp:127.0.0.1:{host}-:{guest}")})
             }
             Self::Picture(file) => json!({"filename": file, "format": "png"}),
+            Self::TakeOut(drive) => json!({"device": drive, "force": true}),
             Self::Memory { address, size, file } => json!({"val": address, "size": size, "filename": file}),
             Self::Keys(keys) => {
                 let keys: Vec<_> = keys.iter().map(|key| json!({"type": "qcode", "data": key})).collect();
@@ -261,6 +267,10 @@ fn event(message: &Value) -> Option<MachineEvent> {
             let status = message.get("data").and_then(|data| data.get("status")).and_then(Value::as_str);
             status.map(|status| MachineEvent::Migration(status.to_owned()))
         }
+        "DEVICE_TRAY_MOVED" => {
+            let data = message.get("data").filter(|data| data.get("tray-open") == Some(&Value::Bool(true)))?;
+            Some(MachineEvent::Ejected(data.get("device")?.as_str()?.to_owned()))
+        }
         _ => None, // There are dozens, and more in each version.
     }
 }
@@ -285,6 +295,11 @@ mod tests {
         );
         assert_eq!(of(r#"{"return": {}}"#), None);
         assert_eq!(of(r#"{"event": "RTC_CHANGE", "data": {}}"#), None);
+        let tray = |open| {
+            of(&format!(r#"{{"event": "DEVICE_TRAY_MOVED", "data": {{"device": "disk0", "tray-open": {open}}}}}"#))
+        };
+        assert_eq!(tray(true), Some(MachineEvent::Ejected("disk0".to_owned())));
+        assert_eq!(tray(false), None);
     }
 
     /// The directory is deeper than a socket's path can be long, the greeting comes in pieces, and nothing waits.
