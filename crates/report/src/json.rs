@@ -1,6 +1,6 @@
-//! For programs: the whole report, and one line a run.
+//! For programs: the whole report.
 
-use bootway_plan::{Digest, Failure, Name, RunInfo, Slower};
+use bootway_plan::{Failure, RunInfo, Slower};
 use serde::{Serialize, Serializer};
 
 use crate::{CheckReport, Counts, Outcome, Report, Said, StepReport};
@@ -51,55 +51,4 @@ pub fn to_json(report: &Report) -> String {
     let mut text = serde_json::to_string_pretty(report).expect("a report has only string keys");
     text.push('\n');
     text
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct LedgerLine<'a> {
-    format: u32,
-    started: Option<u64>,
-    plan: Option<&'a Name>,
-    plan_digest: Option<Digest>,
-    outcome: Outcome,
-    exit_code: Option<u8>,
-    duration_ms: u64,
-    counts: Counts,
-    steps: Vec<LedgerStep<'a>>,
-    version: Option<&'a str>,
-    host: Option<&'a str>,
-    tools: &'a [(String, String)],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct LedgerStep<'a> {
-    id: &'a Name,
-    state: &'static str,
-    ms: Option<u64>,
-}
-
-impl<'a> LedgerStep<'a> {
-    fn of(step: &'a StepReport) -> Self {
-        Self { id: &step.id, state: step.state.word(), ms: step.took_ms() }
-    }
-}
-
-/// One line of `ledger.jsonl`, without its newline: outcome, timings and versions of a run.
-pub fn ledger_line(report: &Report) -> String {
-    let run = report.run.as_ref();
-    let line = LedgerLine {
-        format: 1,
-        started: run.map(|run| run.started),
-        plan: run.map(|run| &run.plan),
-        plan_digest: run.map(|run| run.plan_digest),
-        outcome: report.outcome(),
-        exit_code: report.exit_code,
-        duration_ms: report.duration_ms,
-        counts: report.counts(),
-        steps: report.steps.iter().map(LedgerStep::of).collect(),
-        version: run.map(|run| run.version.as_str()),
-        host: run.map(|run| run.host.as_str()),
-        tools: run.map_or(&[], |run| &run.tools),
-    };
-    serde_json::to_string(&line).expect("a ledger line has only string keys")
 }

@@ -136,7 +136,7 @@ fn says_which_line_it_cannot_read() {
 
 #[test]
 fn a_ledger_line_is_a_line() {
-    let line = ledger_line(&read_log(&fixture("failed")).unwrap());
+    let line = ledger_line(&read_log(&fixture("failed")).unwrap(), "20261121T213000Z");
     assert!(!line.contains('\n'));
     insta::assert_snapshot!(line);
 }
