@@ -1,9 +1,14 @@
 //! A run with everything that keeps a record of it.
 
+use std::sync::Mutex;
+
 use bootway_engine::{Loaded, Machine, Options, Outcome, Seen, Work, build};
-use bootway_exec::SystemRunner;
-use bootway_plan::{ArtifactKind, Class, Failure, Selection};
-use bootway_report::{JsonLines, Sink, Tally, Terminal, ledger_line, summary, watch, write_all};
+use bootway_exec::{Runner, SystemRunner};
+use bootway_plan::{ArtifactKind, Class, Event, EventKind, Failure, Selection};
+use bootway_report::{
+    Catalogue, History, JsonLines, Pictures, Recorder, Report, Sink, Tally, Terminal, kept_dir, ledger_line,
+    summary, watch, write_all,
+};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 
@@ -43,6 +48,18 @@ impl RunArgs {
     }
 }
 
+impl RunArgs {
+    /// The same, but the selected steps run even if nothing has changed.
+    pub(crate) fn anew(&self) -> Self {
+        Self { fresh: true, ..self.clone() }
+    }
+
+    /// Whether a program reads what is printed.
+    pub(crate) const fn is_for_programs(&self) -> bool {
+        self.json
+    }
+}
+
 /// Runs the selected steps of `loaded`, shows what happens, and writes log, reports and ledger.
 pub(crate) fn record(
     loaded: &Loaded,
@@ -63,20 +80,35 @@ pub(crate) fn record_outcome(
     seen: Seen,
     color: style::When,
 ) -> Result<(u8, Outcome), Failure> {
+    let runner = SystemRunner { children: Some(work.children()) };
+    record_by(&runner, loaded, work, selection, args, seen, color)
+}
+
+/// The same, by a runner that records what it starts among the children of `work`.
+pub(crate) fn record_by(
+    runner: &dyn Runner,
+    loaded: &Loaded,
+    work: Work,
+    selection: Selection,
+    args: &RunArgs,
+    seen: Seen,
+    color: style::When,
+) -> Result<(u8, Outcome), Failure> {
     let signals = Signals::listen();
     let cancel = signals.cancel();
     let session = work.open()?;
     let work = session.work();
-    let runner = SystemRunner { children: Some(work.children()) };
     let started = style::now();
     let run_dir = new_run_dir(work, started)?;
     let log = run_dir.join("events.jsonl");
     let file = fs_err::File::create(&log).map_err(|error| cannot_write(&log, &error))?;
-    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(JsonLines::new(file))];
+    let mut sinks: Vec<Box<dyn Sink>> =
+        vec![Box::new(JsonLines::new(file)), Box::new(Recorder::new(&run_dir))];
     if args.json {
         sinks.push(Box::new(JsonLines::new(std::io::stdout())));
     } else {
-        sinks.push(Box::new(Terminal::new(std::io::stderr(), style::terminal(color, args.verbose))));
+        let terminal = Terminal::new(std::io::stderr(), style::terminal(color, args.verbose));
+        sinks.push(Box::new(terminal.of_run(&short(&run_dir))));
     }
     let is_tier = selection.tier.is_some();
     let options = Options {
@@ -87,17 +119,16 @@ pub(crate) fn record_outcome(
         jobs: args.jobs.map_or_else(|| Options::default().jobs, usize::from),
         started,
         host: style::host(),
+        kept: Some(kept_dir(&run_dir)),
     };
-    let machine = Machine { runner: &runner, cancel: &cancel, session: &session };
-    let (outcome, report) = watch(sinks, |emit| build(loaded, machine, &options, emit));
-    append(&work.ledger(), &ledger_line(&report))?;
-    point_latest(work, &run_dir)?;
-    if !args.no_report {
-        write_all(&run_dir, &report)?;
-        if let Some(dir) = &args.report_dir {
-            fs_err::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
-            write_all(dir, &report)?;
-        }
+    let machine = Machine { runner, cancel: &cancel, session: &session };
+    let whole = Whole::new(work, &run_dir);
+    let (outcome, report) =
+        watch(sinks, |emit| build(loaded, machine, &options, &|event| whole.emit(event, emit)));
+    match keep(work, &run_dir, &report, args) {
+        // What failed first is what a person must hear of last.
+        Err(failure) if outcome.exit_code() != 0 => style::say(&failure.to_string()),
+        kept => kept?,
     }
     if !args.json {
         let (html, log) = (short(&run_dir.join("report.html")), short(&log));
@@ -112,6 +143,53 @@ pub(crate) fn record_outcome(
         }
     }
     Ok((signals.exit_code(outcome.exit_code()), outcome))
+}
+
+/// The facts of a run as its engine says them, and those that only its record knows.
+struct Whole {
+    catalogue: Catalogue,
+    history: History,
+    /// Without what programs and guests print.
+    report: Mutex<Report>,
+}
+
+impl Whole {
+    fn new(work: &Work, run_dir: &Utf8Path) -> Self {
+        let ledger = fs_err::read_to_string(work.ledger()).unwrap_or_default();
+        let (catalogue, history) = (Catalogue::new(run_dir), History::parse(&ledger));
+        Self { catalogue, history, report: Mutex::default() }
+    }
+
+    fn emit(&self, event: Event, next: &(dyn Fn(Event) + Sync)) {
+        if !matches!(event.kind, EventKind::Line { .. }) {
+            self.report.lock().expect("nobody panics with it").add(&event);
+        }
+        if matches!(event.kind, EventKind::RunFinished { .. }) {
+            let report = self.report.lock().expect("nobody panics with it");
+            let slower = self.history.slower(&report).into_iter();
+            slower.for_each(|it| next(Event::of_run(event.at_ms, EventKind::Slower(it))));
+        }
+        self.catalogue.emit(event, next);
+    }
+}
+
+/// Keeps what a run was: its line in the ledger, and its reports.
+fn keep(work: &Work, run_dir: &Utf8Path, report: &Report, args: &RunArgs) -> Result<(), Failure> {
+    // A ledger that cannot be written takes nothing away from the run.
+    if let Err(failure) =
+        append(&work.ledger(), &ledger_line(report, run_dir.file_name().unwrap_or_default()))
+    {
+        style::say(&failure.to_string());
+    }
+    point_latest(work, run_dir)?;
+    if args.no_report {
+        return Ok(());
+    }
+    let pictures = Pictures::read(report, run_dir);
+    write_all(run_dir, report, &pictures)?;
+    let Some(dir) = &args.report_dir else { return Ok(()) };
+    fs_err::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
+    write_all(dir, report, &pictures)
 }
 
 /// The last disk that is good, for a person who wants to have it.

@@ -7,6 +7,7 @@ use bootway_plan::{
     Class, DefaultPhase, Event, EventKind, Failure, Millis, Name, RunInfo, Selection, Step, StepId, StepInfo,
     Verdict,
 };
+use camino::Utf8PathBuf;
 
 use crate::{
     Loaded, Outcome, Session, State, Work,
@@ -53,6 +54,8 @@ pub struct Options {
     pub started: u64,
     /// What the host is, in a line, for the report.
     pub host: String,
+    /// Where steps keep what stays with the run, a directory each; `kept` in the work directory unless said.
+    pub kept: Option<Utf8PathBuf>,
 }
 
 impl Default for Options {
@@ -65,6 +68,7 @@ impl Default for Options {
             jobs: std::thread::available_parallelism().map_or(1, Into::into),
             started: 0,
             host: String::new(),
+            kept: None,
         }
     }
 }
@@ -183,7 +187,7 @@ fn announce(
     steps: &[&Step],
     versions: &mut Versions,
 ) -> RunInfo {
-    let mut tools: Vec<_> = steps.iter().flat_map(|step| tools_of(step)).collect();
+    let mut tools: Vec<_> = steps.iter().flat_map(|step| tools_of(step, loaded.plan.machines())).collect();
     tools.sort_unstable();
     tools.dedup();
     let version = |tool| Some((format!("{tool}"), versions.of(tool, machine.runner)?));

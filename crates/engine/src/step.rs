@@ -29,7 +29,7 @@ pub(crate) fn run_step(run: &Run<'_>, step: &Step, made: &Made, watch: &Watch) -
         return skip(run, step, reason);
     }
     let end = try_step(run, step, made, watch, &emit).and_then(|end| {
-        let (gathered, dirs) = (Gathered::default(), Dirs::of(work, step));
+        let (gathered, dirs) = (Gathered::default(), Dirs::of(run, step));
         let cx = context(run, step, &gathered, watch, &emit, &dirs);
         kept::keep(&cx, &step.action, run.loaded, &work.roots(&step.id), &end)?;
         Ok(end)
@@ -72,7 +72,7 @@ fn try_step(
 ) -> Result<StepEnd, Failure> {
     let work = run.machine.session.work();
     let mut gathered = gather(step, run.loaded, work, run.digests, made)?;
-    let dirs = Dirs::of(work, step);
+    let dirs = Dirs::of(run, step);
     let known =
         ask(&context(run, step, &gathered, watch, emit, &dirs), &step.action, run.loaded, &dirs.placed);
     let known =
@@ -85,7 +85,8 @@ fn try_step(
         && known.kept
         && let Some((artifacts, checks)) = cached(run, step, &key)
     {
-        Stamp::told(&work.out(&step.id)).into_iter().for_each(emit);
+        let is_there = |kind: &EventKind| !matches!(kind, EventKind::Kept(kept) if !kept.path.exists());
+        Stamp::told(&work.out(&step.id)).into_iter().filter(is_there).for_each(emit);
         if checks > 0 {
             emit(EventKind::Note {
                 text: format!("its {checks} checks passed when they ran; nothing has changed since"),
@@ -145,8 +146,7 @@ fn attempt_step(
     watch: &Watch,
     emit: &(dyn Fn(EventKind) + Sync),
 ) -> Result<Attempt, Failure> {
-    let work = run.machine.session.work();
-    let dirs = Dirs::of(work, step);
+    let dirs = Dirs::of(run, step);
     for dir in [&dirs.scratch, &dirs.partial] {
         let made = remove_all(dir).and_then(|()| fs_err::create_dir_all(dir));
         made.map_err(|error| io_failure("cannot make a directory for the step", &error))?;
@@ -180,12 +180,14 @@ struct Dirs {
 }
 
 impl Dirs {
-    fn of(work: &Work, step: &Step) -> Self {
+    fn of(run: &Run<'_>, step: &Step) -> Self {
+        let work = run.machine.session.work();
+        let kept = run.options.kept.as_ref().map(|dir| dir.join(step.id.as_str()));
         Self {
             scratch: work.scratch(&step.id),
             partial: work.partial(&step.id),
             placed: work.out(&step.id),
-            kept: work.kept(&step.id),
+            kept: kept.unwrap_or_else(|| work.kept(&step.id)),
         }
     }
 }

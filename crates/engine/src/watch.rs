@@ -69,7 +69,7 @@ impl Watch {
                 let mut first = self.not_run.lock().expect("nobody panics with it");
                 first.get_or_insert_with(|| format!("check `{name}` did not run: {why}"));
             }
-            EventKind::Finding(_) | EventKind::Layout(_) => {
+            EventKind::Finding(_) | EventKind::Layout(_) | EventKind::Kept(_) => {
                 self.told.lock().expect("nobody panics with it").push(kind.clone());
             }
             _ => (),

@@ -1,14 +1,14 @@
 //! For people: one page that needs nothing else.
 //!
 //! No script, no request: the page's own policy forbids both. Everything that a plan, a program or a guest said is
-//! escaped. What is read first comes first: the verdict, what went wrong, what was checked.
+//! escaped. Pictures are in the page itself. What is read first comes first: the verdict, what went wrong, what was checked.
 
 use std::fmt::{self, Write as _};
 
 use bootway_plan::Verdict;
 
 use crate::{
-    Outcome, Report, State, StepReport, markdown,
+    Outcome, Pictures, Report, State, StepReport, markdown,
     outcome::number,
     rerun_line,
     summary::counts_line,
@@ -17,6 +17,7 @@ use crate::{
 
 mod disk;
 mod findings;
+mod screens;
 mod steps;
 mod timeline;
 
@@ -26,18 +27,19 @@ const STYLE: &str = include_str!("html/page.css");
 /// Lines of a failed step that are shown with its failure.
 const LAST_LINES: usize = 15;
 
-/// The text of `report.html`.
-pub fn to_html(report: &Report) -> String {
+/// The text of `report.html`, with the pictures of screens that there are.
+pub fn to_html(report: &Report, pictures: &Pictures) -> String {
     let mut page = String::new();
-    write(&mut page, report).expect("a string takes everything");
+    write(&mut page, report, pictures).expect("a string takes everything");
     page
 }
 
-fn write(page: &mut String, report: &Report) -> fmt::Result {
+fn write(page: &mut String, report: &Report, pictures: &Pictures) -> fmt::Result {
     head(page, report)?;
     page.push_str("<main>\n");
     failures(page, report)?;
     checks(page, report)?;
+    screens::write(page, report, pictures)?;
     findings::write(page, report)?;
     timeline::write(page, report)?;
     disk::write(page, report)?;
@@ -61,7 +63,7 @@ fn head(page: &mut String, report: &Report) -> fmt::Result {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <title>{plan}: {}</title>
 <style>
 {STYLE}</style>
@@ -77,6 +79,13 @@ fn head(page: &mut String, report: &Report) -> fmt::Result {
         rich(&sentence(&counts_line(report))),
         span(report.duration_ms),
     )?;
+    for slower in &report.slower {
+        writeln!(
+            page,
+            "<p class=\"slower\"><span class=\"name\">slower</span> {}</p>",
+            Escaped(&slower.to_string())
+        )?;
+    }
     facts(page, report)?;
     page.push_str("</header>\n");
     Ok(())
@@ -140,6 +149,7 @@ fn failures(page: &mut String, report: &Report) -> fmt::Result {
                 Escaped(&line)
             )?;
         }
+        screens::files(page, step)?;
         let lines = step.last_lines(LAST_LINES);
         if !lines.is_empty() {
             writeln!(page, "<p class=\"name\">Its last {}</p>", number(lines.len() as u64, "line"))?;

@@ -130,6 +130,9 @@ fn step_case(report: &Report, step: &StepReport) -> Case {
             if let Some(run) = &report.run {
                 let _ = write!(text, "\n  rerun: {}", rerun_line(run, &step.id));
             }
+            for kept in &step.kept {
+                let _ = write!(text, "\n  - {}: {}", kept.label, kept.path);
+            }
             for line in step.last_lines(15) {
                 let _ = write!(text, "\n  | {}", line.text);
             }

@@ -3,7 +3,7 @@
 //! - A [`Report`] is a pure fold over [`Event`](bootway_plan::Event)s: [`read_log()`] makes the same one from
 //!   `events.jsonl` as the run did.
 //! - A [`Sink`] hears each event as it happens, through [`watch()`]: [`JsonLines`] is the log, [`Terminal`] the
-//!   screen.
+//!   screen, and [`Recorder`] the record of each guest.
 //! - [`write_all()`] turns a report into `report.json`, `report.html`, `report.md` and `junit.xml`.
 //!
 //! A report never believes an exit code alone: its [`Outcome`] is the worst of everything that was seen, and a log
@@ -37,6 +37,8 @@ mod ledger;
 mod log;
 mod markdown;
 mod outcome;
+mod pictures;
+mod record;
 mod report;
 mod rerun;
 mod summary;
@@ -54,6 +56,8 @@ pub use ledger::ledger_line;
 pub use log::{JsonLines, read_log};
 pub use markdown::to_markdown;
 pub use outcome::{Counts, Outcome};
+pub use pictures::Pictures;
+pub use record::{Catalogue, Recorder, kept_dir};
 pub use report::{CheckReport, Lines, Report, Said, State, StepReport};
 pub use rerun::rerun_line;
 pub use summary::summary;

@@ -14,6 +14,9 @@ use crate::{
 pub fn to_markdown(report: &Report) -> String {
     let mut md = format!("# {} {}\n\n", sign(report.outcome()), cell(&report.headline()));
     let _ = writeln!(md, "{}, in {}.", cell(&counts_line(report)), span(report.duration_ms));
+    for slower in &report.slower {
+        let _ = writeln!(md, "\nSlower: {}.", cell(&slower.to_string()));
+    }
     if let Some(run) = &report.run {
         let file = run.plan_file.as_ref().map(|file| format!(" ({})", code(file))).unwrap_or_default();
         let _ = write!(
@@ -50,6 +53,16 @@ fn failures(md: &mut String, report: &Report) {
         let _ = write!(md, "\n## {} {}\n\n{}", step.id, step.state.word(), block(&failure.to_string()));
         if let Some(run) = &report.run {
             let _ = writeln!(md, "\nAgain: {}", code(&rerun_line(run, &step.id)));
+        }
+        for kept in step.kept.iter().filter(|it| it.what != bootway_plan::KeptKind::File) {
+            let _ = write!(
+                md,
+                "{}- {}: {}",
+                if kept.path == step.kept[0].path { "\n" } else { "" },
+                cell(&kept.label),
+                code(kept.path.as_str())
+            );
+            md.push('\n');
         }
         let lines: Vec<String> = step.last_lines(15).iter().map(|line| one_line(&line.text)).collect();
         if !lines.is_empty() {

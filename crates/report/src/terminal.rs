@@ -37,6 +37,8 @@ const LAST_LINES: usize = 15;
 pub struct Terminal<W> {
     out: W,
     style: Style,
+    /// Where the run's files are, as a person would type it.
+    run_dir: camino::Utf8PathBuf,
     signs: Signs,
     report: Report,
     meters: BTreeMap<StepId, Meter>,
@@ -57,7 +59,14 @@ impl<W: Write> Terminal<W> {
     /// A terminal that is written to `out`.
     pub fn new(out: W, style: Style) -> Self {
         let (report, meters, signs) = (Report::default(), BTreeMap::new(), Signs::Unicode);
-        Self { out, style, signs, report, meters, above: String::new(), drawn: 0, drawn_at: None }
+        let run_dir = camino::Utf8PathBuf::new();
+        Self { out, style, run_dir, signs, report, meters, above: String::new(), drawn: 0, drawn_at: None }
+    }
+
+    /// The same, where files that stay with the run are below `run_dir`, as a person would type it.
+    #[must_use]
+    pub fn of_run(self, run_dir: &camino::Utf8Path) -> Self {
+        Self { run_dir: run_dir.to_owned(), ..self }
     }
 
     /// The same without signs beyond ASCII.
@@ -146,6 +155,10 @@ impl<W: Write> Terminal<W> {
             EventKind::Line { text, .. } => {
                 self.line(at, Tone::Plain, "|", &format!("{label}: {}", one_line(text)));
             }
+            EventKind::Kept(kept) => {
+                let path = self.run_dir.join(&kept.path);
+                self.line(at, Tone::Dim, "·", &format!("{label}: kept {}: {path}", one_line(&kept.label)));
+            }
             _ => (),
         }
     }
@@ -209,6 +222,9 @@ impl<W: Write> Terminal<W> {
             let _ = writeln!(text, "    {bar} {}", one_line(&line.text));
         }
         text.push_str(&self.explain(failure));
+        for kept in &step.kept {
+            let _ = writeln!(text, "  - {}: {}", one_line(&kept.label), self.run_dir.join(&kept.path));
+        }
         if let Some(run) = &self.report.run {
             let _ = writeln!(text, "  rerun: {}", rerun_line(run, &step.id));
         }

@@ -3,7 +3,7 @@
 use bootway_plan::{Class, Failure};
 use camino::Utf8Path;
 
-use crate::{Report, to_html, to_json, to_junit, to_markdown};
+use crate::{Pictures, Report, to_html, to_json, to_junit, to_markdown};
 
 /// Writes `report.json`, `report.html`, `report.md` and `junit.xml` into `dir`, which is made if it is not there.
 ///
@@ -12,11 +12,11 @@ use crate::{Report, to_html, to_json, to_junit, to_markdown};
 /// # Errors
 ///
 /// If a file cannot be written; those before it are there.
-pub fn write_all(dir: &Utf8Path, report: &Report) -> Result<(), Failure> {
+pub fn write_all(dir: &Utf8Path, report: &Report, pictures: &Pictures) -> Result<(), Failure> {
     let write = || {
         fs_err::create_dir_all(dir)?;
         put(dir, "report.json", &to_json(report))?;
-        put(dir, "report.html", &to_html(report))?;
+        put(dir, "report.html", &to_html(report, pictures))?;
         put(dir, "report.md", &to_markdown(report))?;
         put(dir, "junit.xml", &to_junit(report))
     };

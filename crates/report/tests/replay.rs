@@ -8,7 +8,7 @@ use std::{
 
 use bootway_plan::{Class, Event, EventKind, Failure, Name};
 use bootway_report::{
-    JsonLines, Outcome, Report, Sink, State, ledger_line, read_log, to_json, watch, write_all,
+    JsonLines, Outcome, Pictures, Report, Sink, State, ledger_line, read_log, to_json, watch, write_all,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use proptest::prelude::*;
@@ -50,8 +50,8 @@ fn replaying_the_log_gives_the_same_files() {
         let log = dir.join("events.jsonl");
         let sink = JsonLines::new(fs_err::File::create(&log).unwrap());
         let ((), live) = watch(vec![Box::new(sink)], |emit| events(name).into_iter().for_each(emit));
-        write_all(&dir.join("live"), &live).unwrap();
-        write_all(&dir.join("replayed"), &read_log(&log).unwrap()).unwrap();
+        write_all(&dir.join("live"), &live, &Pictures::default()).unwrap();
+        write_all(&dir.join("replayed"), &read_log(&log).unwrap(), &Pictures::default()).unwrap();
         for file in ["report.json", "report.html", "report.md", "junit.xml"] {
             let read = |from: &str| fs_err::read_to_string(dir.join(from).join(file)).unwrap();
             assert!(read("live") == read("replayed"), "{name}: {file} differs");
@@ -194,7 +194,7 @@ fn a_full_disk_does_not_end_the_run_and_is_told() {
 fn a_report_that_cannot_be_written_says_where() {
     let (_guard, dir) = scratch();
     fs_err::write(dir.join("file"), "").unwrap();
-    let failure = write_all(&dir.join("file/report"), &Report::default()).unwrap_err();
+    let failure = write_all(&dir.join("file/report"), &Report::default(), &Pictures::default()).unwrap_err();
     assert_eq!(failure.class, Class::Environment);
     assert!(
         failure.to_string().contains(&format!("cannot write the report into `{dir}/file/report`")),
@@ -209,6 +209,6 @@ proptest! {
         let events = events("good");
         let report = Report::of(&order.into_iter().filter_map(|n| events.get(n).cloned()).collect::<Vec<_>>());
         prop_assert!(report.exit_code.is_some() || report.outcome() >= Outcome::Interrupted);
-        let _ = (bootway_report::to_html(&report), to_json(&report));
+        let _ = (bootway_report::to_html(&report, &Pictures::default()), to_json(&report));
     }
 }

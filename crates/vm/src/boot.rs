@@ -14,7 +14,7 @@ use crate::{
     command::Memory,
     probe,
     setup::Setup,
-    suite,
+    suite, told,
 };
 
 mod error;
@@ -66,6 +66,7 @@ fn boot(
 ) -> Result<(), VmError> {
     let checks = all_ready(&step.checks)?;
     let setup = Setup::of(cx, step, machines)?;
+    told::guest(cx, step, &setup)?;
     if !step.tests.is_empty() {
         return suite::run(cx, step, &setup, &checks, loader, decided);
     }
@@ -74,7 +75,10 @@ fn boot(
     let guest = setup.start(cx, Memory::Own, loader)?;
     let mut running = Checks::new(cx, guest, &setup);
     let result = decide(cx, &mut running, &checks, None, decided);
-    running.finish();
+    if result.is_ok() {
+        told::timing(cx, "boot-to-ready", running.began().elapsed());
+    }
+    running.finish_after(&result);
     result
 }
 
@@ -185,18 +189,18 @@ fn ready(check: &step::Check) -> Result<Ready, String> {
 /// What this host has for `machine`.
 pub(crate) fn host(cx: &Cx<'_>, machine: &Machine) -> Result<Host, VmError> {
     let firmware = match machine.firmware {
-        Firmware::Uefi => Some(FirmwareFiles::find().ok_or(VmError::NoFirmware)?),
+        Firmware::Uefi => Some(FirmwareFiles::find(machine.arch).ok_or(VmError::NoFirmware { arch: machine.arch })?),
         Firmware::Bios => None,
     };
     let accel = match machine.accel {
         AccelWish::Tcg => AccelKind::Tcg,
         AccelWish::Auto => {
-            let probe = probe(cx)?;
+            let probe = probe(cx, machine.arch)?;
             cx.note(probe.to_string());
             probe.kind
         }
         AccelWish::Kvm => {
-            let probe = probe(cx)?;
+            let probe = probe(cx, machine.arch)?;
             match probe.kind {
                 AccelKind::Kvm => AccelKind::Kvm,
                 AccelKind::Tcg => return Err(VmError::NoKvm { reason: probe.reason }),

@@ -14,6 +14,8 @@ use crate::{
     guest::{Guest, Turn},
     setup::Setup,
     shell::{Encoding, Next, Session},
+    ssh::Link,
+    told,
 };
 
 mod diagnose;
@@ -25,6 +27,7 @@ mod run;
 mod ssh;
 mod wait;
 
+pub(crate) use picture::slug;
 pub(crate) use run::Asked;
 
 /// A guest, and what was seen of it.
@@ -34,6 +37,12 @@ pub(crate) struct Checks<'a> {
     machine: &'a Machine,
     setup: &'a Setup,
     session: Session,
+    /// The way to a shell over SSH, if that is the channel.
+    link: Option<Link>,
+    /// That way has ended, and why.
+    lost: Option<String>,
+    /// A shell has answered since power-on, or since a reset that was asked for.
+    is_up: bool,
     /// How the shell answers, once it did.
     shell: Option<Encoding>,
     /// Text of the console that no check has looked at.
@@ -77,6 +86,9 @@ impl<'a> Checks<'a> {
             machine,
             setup,
             session: Session::new(&machine.login, 1),
+            link: None,
+            lost: None,
+            is_up: false,
             silent: false,
             is_stuck: false,
             shell: None,
@@ -96,13 +108,23 @@ impl<'a> Checks<'a> {
         counter: u32,
     ) -> Self {
         let mut checks = Self::new(cx, guest, setup);
-        (checks.shell, checks.counter) = (Some(shell), counter);
+        checks.counter = counter;
+        checks.is_up = true;
+        // The end of a connection that is on the host is not saved with the guest's.
+        if setup.machine.channel != Channel::Ssh {
+            checks.shell = Some(shell);
+        }
         checks
     }
 
     /// How the shell answers and how many questions it was asked, once it was.
     pub(crate) fn shell_state(&mut self) -> Result<(Encoding, u32), VmError> {
         Ok((self.shell()?, self.counter))
+    }
+
+    /// Since when it is switched on, or was reset.
+    pub(crate) const fn began(&self) -> Instant {
+        self.began
     }
 
     /// Says a fact in a sentence.
@@ -115,9 +137,44 @@ impl<'a> Checks<'a> {
         &mut self.guest
     }
 
-    /// Whether the guest's shell is on a port of its own, and not on the console.
+    /// Whether the guest's shell is on a line of its own, and not on the console.
     const fn on_port(&self) -> bool {
-        matches!(self.machine.channel, Channel::Port | Channel::Systemd)
+        matches!(self.machine.channel, Channel::Port | Channel::Systemd | Channel::Ssh)
+    }
+
+    /// Says `text` on the line that is the shell's own.
+    fn tell_port(&mut self, text: &str) {
+        match &mut self.link {
+            Some(link) => link.write(text.as_bytes()),
+            None => self.guest.tell_port(text),
+        }
+    }
+
+    /// Ends the connection to the shell, if there is one that can be made again.
+    pub(crate) fn hang_up(&mut self) {
+        if let Some(link) = &mut self.link {
+            link.hang_up();
+            self.shell = None;
+        }
+    }
+
+    /// What the shell says on its own line, over SSH.
+    fn listen(&mut self) -> Result<Vec<u8>, VmError> {
+        if self.link.is_none() && self.machine.channel == Channel::Ssh {
+            self.link = Some(Link::new(&self.way()?));
+        }
+        let Some(link) = &mut self.link else { return Ok(Vec::new()) };
+        if link.connect(self.cx)? {
+            self.counter += 1;
+            self.begin_session();
+        }
+        let Some(link) = &mut self.link else { return Ok(Vec::new()) };
+        let heard = link.read();
+        if heard.lost.is_some() && self.shell.take().is_some() {
+            self.lost = heard.lost;
+            self.began = Instant::now();
+        }
+        Ok(heard.text)
     }
 
     /// Looks for a shell anew.
@@ -125,7 +182,7 @@ impl<'a> Checks<'a> {
         if self.on_port() {
             let (session, question) = Session::direct(&self.machine.login, self.counter);
             self.session = session;
-            self.guest.tell_port(&question);
+            self.tell_port(&question);
         } else {
             self.session = Session::new(&self.machine.login, self.counter);
         }
@@ -162,6 +219,18 @@ impl<'a> Checks<'a> {
         }
     }
 
+    /// The same, unless the guest is not good, still runs, and is to be kept for somebody to look at.
+    pub(crate) fn finish_after(&mut self, result: &Result<(), VmError>) {
+        let why = result.as_ref().err().filter(|error| !matches!(error, VmError::Cancelled));
+        if let Some(why) = why
+            && !self.guest.has_ended()
+            && self.guest.leave(&why.to_string())
+        {
+            return self.guest.flush();
+        }
+        self.finish();
+    }
+
     /// Waits a moment, and sees to what concerns every check.
     fn turn(&mut self) -> Result<Turn, VmError> {
         let mut turn = self.guest.turn()?;
@@ -172,9 +241,13 @@ impl<'a> Checks<'a> {
         if turn.reset.is_some() {
             self.silent = true;
             self.guest.flush();
+            self.hang_up();
             self.counter += 1;
             self.begin_session();
             self.began = Instant::now();
+        }
+        if self.machine.channel == Channel::Ssh {
+            turn.port = self.listen()?;
         }
         if self.shell.is_none() {
             self.session.push(if self.on_port() { &turn.port } else { &turn.text });
@@ -188,7 +261,7 @@ impl<'a> Checks<'a> {
         self.guest.show(&turn.text)?;
         self.keep(&turn.text);
         match turn.reset {
-            Some(cause) if self.shell.is_some() => {
+            Some(cause) if self.is_up => {
                 Err(VmError::Reset { reason: cause.reason, words: self.guest.words() })
             }
             Some(cause) => {
@@ -229,9 +302,11 @@ impl<'a> Checks<'a> {
                 Next::Type(text) => self.guest.type_text(&text),
                 Next::Refused(reason) => return Err(VmError::Refused { reason }),
                 Next::Ready(encoding) => {
-                    let took = self.began.elapsed().as_secs_f64();
-                    self.cx.note(format!("the guest's shell answered after {took:.1} s"));
+                    let took = self.began.elapsed();
+                    self.cx.note(format!("the guest's shell answered after {:.1} s", took.as_secs_f64()));
+                    told::timing(self.cx, "boot-to-login", took);
                     self.shell = Some(encoding);
+                    (self.is_up, self.lost) = (true, None);
                     self.unread.clear();
                     return Ok(encoding);
                 }
@@ -240,17 +315,25 @@ impl<'a> Checks<'a> {
                 return Err(VmError::NoShell {
                     waited: limit,
                     words: self.guest.words(),
-                    hint: self.no_shell_hint().to_owned(),
+                    hint: self.no_shell_hint(),
                 });
             }
             self.watch()?;
         }
     }
 
-    fn no_shell_hint(&self) -> &'static str {
+    fn no_shell_hint(&self) -> String {
+        if let Some(link) = &self.link {
+            let said = link.said().map_or_else(String::new, |said| format!("; ssh said last: `{}`", said.trim()));
+            return format!("nobody was let in over SSH: its system must start a server, and know the key{said}");
+        }
+        self.console_hint().replace("ttyS0", self.machine.console())
+    }
+
+    fn console_hint(&self) -> &'static str {
         let words = self.guest.words();
         let media = &self.setup.media;
-        let has_console = media.cmdline.as_ref().is_some_and(|cmdline| cmdline.contains("console=ttyS0"));
+        let has_console = media.cmdline.as_ref().is_some_and(|cmdline| cmdline.contains(self.machine.console()));
         match words.line {
             _ if self.on_port() => "no shell answered on the guest's port: its system must start one there",
             None if media.kernel.is_some() && !has_console => {

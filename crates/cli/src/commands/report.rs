@@ -1,7 +1,7 @@
 //! `bootway report`: the report of a run, from its log alone.
 
 use bootway_plan::{Class, Failure, StepId, exit_code};
-use bootway_report::{read_log, to_html, to_json, to_junit, to_markdown};
+use bootway_report::{Pictures, read_log, to_html, to_json, to_junit, to_markdown};
 use camino::Utf8PathBuf;
 use clap::{Args, ValueEnum};
 
@@ -46,7 +46,10 @@ impl Report {
         }
         let report = read_log(&log)?;
         let text = match self.format {
-            Form::Html => to_html(&report),
+            Form::Html => {
+                let run_dir = log.parent().unwrap_or(&log);
+                to_html(&report, &Pictures::read(&report, run_dir))
+            }
             Form::Md => to_markdown(&report),
             Form::Json => to_json(&report),
             Form::Junit => to_junit(&report),

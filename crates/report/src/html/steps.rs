@@ -53,6 +53,7 @@ fn inside(page: &mut String, step: &StepReport) -> fmt::Result {
         page.push_str("</ul>\n");
     }
     artifacts(page, step)?;
+    super::screens::of_step(page, step)?;
     if !step.commands.is_empty() {
         page.push_str("<h3>Commands</h3>\n");
         lines(page, step.commands.iter(), &format!("commands of {}", step.id))?;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bootway_plan::step::CheckKind;
+use bootway_plan::{KeptKind, step::CheckKind};
 
 use super::{Asked, Checks, picture::slug, wait::quoted};
 use crate::{boot::Ready, shell::Ended};
@@ -40,7 +40,8 @@ impl Checks<'_> {
                 continue;
             }
             let name = format!("{}-{:02}-{}.txt", slug(&check.name), n + 1, slug(label));
-            if let Ok(place) = self.keep_file(&name, &output) {
+            let told = format!("{}: {label}", check.name);
+            if let Ok(place) = self.keep_file(KeptKind::Diagnostics, &told, &name, &output) {
                 kept.push(format!("{label}: {place}"));
             }
         }

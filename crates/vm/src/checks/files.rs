@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bootway_plan::{
-    Digest, Verdict,
+    Digest, KeptKind, Verdict,
     step::{CopyIn, CopyOut},
 };
 
@@ -12,6 +12,7 @@ use crate::{
     VmError,
     boot::brief,
     shell::{Encoding, Ended, to_base64},
+    told,
 };
 
 /// Where a file is as text, on its way into the guest.
@@ -69,16 +70,23 @@ impl Checks<'_> {
                 );
             }
         };
-        let place = self.keep_file(copy.to.as_str(), &bytes)?;
+        let place = self.keep_file(KeptKind::File, &copy.from, copy.to.as_str(), &bytes)?;
         let (len, digest) = (bytes.len(), Digest::of(&bytes));
         Ok(Decision::new(Verdict::Passed, format!("{len} bytes, sha256 {digest}, in `{place}`")))
     }
 
     /// Writes a file that stays with the run; says where.
-    pub(super) fn keep_file(&self, name: &str, bytes: &[u8]) -> Result<camino::Utf8PathBuf, VmError> {
+    pub(super) fn keep_file(
+        &self,
+        what: KeptKind,
+        label: &str,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<camino::Utf8PathBuf, VmError> {
         let place = self.cx.kept.join(name);
         fs_err::create_dir_all(self.cx.kept).map_err(VmError::io(self.cx.kept))?;
         fs_err::write(&place, bytes).map_err(VmError::io(&place))?;
+        told::kept(self.cx, what, label, place.clone());
         Ok(place)
     }
 }

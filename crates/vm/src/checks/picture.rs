@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bootway_plan::{Verdict, step::Screenshot};
+use bootway_plan::{KeptKind, Verdict, step::Screenshot};
 
 use super::{Checks, Decision};
 use crate::{VmError, qmp::Request};
@@ -19,10 +19,10 @@ const PIXELS: u64 = 64 << 20;
 impl Checks<'_> {
     /// Keeps a picture of the screen; compares it, if there is something to compare it with.
     pub(super) fn picture(&mut self, check: &Screenshot, name: &str) -> Result<Decision, VmError> {
-        self.guest.control(Request::Picture(PICTURE.to_owned()), PATIENCE)?;
+        self.guest.control(&Request::Picture(PICTURE.to_owned()), PATIENCE)?;
         let path = self.cx.scratch.join(PICTURE);
         let bytes = fs_err::read(&path).map_err(VmError::io(&path))?;
-        let place = self.keep_file(&format!("{}.png", slug(name)), &bytes)?;
+        let place = self.keep_file(KeptKind::Screenshot, name, &format!("{}.png", slug(name)), &bytes)?;
         let Some(like) = &check.like else {
             return Ok(Decision::new(Verdict::Passed, format!("kept in `{place}`")));
         };
@@ -89,7 +89,7 @@ fn compare(seen: &Pixels, wanted: &Pixels, per_mille: u16) -> Result<String, Str
 }
 
 /// A name as the name of a file.
-pub(super) fn slug(name: &str) -> String {
+pub(crate) fn slug(name: &str) -> String {
     let plain = |it: char| if it.is_ascii_alphanumeric() { it.to_ascii_lowercase() } else { '-' };
     let text: String = name.chars().map(plain).collect();
     text.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
