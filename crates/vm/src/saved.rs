@@ -13,18 +13,26 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use bootway_exec::{Cmd, Cx, Tool, run};
-use bootway_plan::{Digest, step};
+use bootway_exec::Cx;
+use bootway_plan::{Digest, step::Arch};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     VmError, checks::Checks, command::Memory, guest::Guest, qmp::Request, setup::Setup, shell::Encoding,
-    socket, stage, wake,
+    socket, stage, told, wake,
 };
 
-/// Counts what makes a kept machine another one, if the command line does not show it.
-const RECIPE: u32 = 1;
+mod key;
+mod shelf;
+
+pub(crate) use key::Key;
+use shelf::{Held, Partial, Shelf};
+pub use shelf::{KeptMachine, kept_machines, remove_kept_machine};
+
+/// Counts what makes a kept machine another one, if the command line does not show it: what is put into the guest, how
+/// its shell is talked to, what is kept.
+const RECIPE: u32 = 2;
 
 /// What is kept, beside the disks.
 const RAM: &str = "ram";
@@ -35,16 +43,23 @@ const FACTS: &str = "facts.json";
 const SOCKET: &str = "state.sock";
 
 /// QEMU needs 30 ms, and a busy host is not a thousand times slower.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A guest that was restored answers within 0.2 s. One that was damaged may hang: it is not waited for as if it booted.
+const ANSWER: Duration = Duration::from_secs(20);
+
+/// How often somebody who waits for another looks.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A state has some hundred kilobytes.
 const STATE_LIMIT: u64 = 256 << 20;
 
-/// A machine that is kept.
-#[derive(Clone, Debug)]
+/// A machine that is kept, and that nobody takes away meanwhile.
+#[derive(Debug)]
 pub(crate) struct Saved {
-    dir: Utf8PathBuf,
+    held: Held,
     facts: Facts,
+    key: Key,
 }
 
 /// What must be known to go on from it.
@@ -61,41 +76,83 @@ struct Facts {
     ready_ms: u64,
     /// Of the state.
     state: Digest,
+    /// Bytes of the memory.
+    ram: u64,
 }
 
-/// What a machine depends on, as a name.
-pub(crate) fn key(cx: &Cx<'_>, step: &step::Vm, setup: &Setup) -> Result<Digest, VmError> {
-    let version = run(cx, &Cmd::new(Tool::QemuX86).arg("--version"))?;
-    let line = setup.command(Memory::Kept(Utf8Path::new(RAM)), Utf8Path::new("/")).to_string();
-    let mut text = format!("{RECIPE}\n{}\n{line}\n", String::from_utf8_lossy(&version.stdout).trim());
-    for source in step.ready_sources() {
-        text += &format!("{source} {}\n", cx.input(source)?.digest);
-    }
-    if let Some(files) = &setup.host.firmware {
-        for path in [&files.code, &files.vars] {
-            text += &format!("{}\n", Digest::of(&fs_err::read(path).map_err(VmError::io(path))?));
+/// What there is for a key.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A machine.
+    Saved(Saved),
+    /// One that is to be made.
+    Room(Keeping),
+}
+
+/// A machine that is kept under `key`, or room for it; what killed processes left there is removed. If somebody else is making it, it is waited for.
+pub(crate) fn find(cx: &Cx<'_>, key: &Key, setup: &Setup) -> Result<Found, VmError> {
+    let shelf = Shelf::new(cx.cache);
+    let not_kept = |error: std::io::Error| VmError::NotKept { reason: error.to_string() };
+    shelf.sweep();
+    let look = || -> Result<Option<Saved>, VmError> {
+        let Some(held) = shelf.hold(&key.digest).map_err(not_kept)? else { return Ok(None) };
+        match facts(&held.dir, setup) {
+            Ok(facts) => Ok(Some(Saved { held, facts, key: key.clone() })),
+            Err(damage) => {
+                cx.note(format!("the machine that was saved is damaged, and is made anew: {damage}"));
+                held.forget();
+                Ok(None)
+            }
+        }
+    };
+    let (began, mut waiting) = (Instant::now(), false);
+    loop {
+        if let Some(saved) = look()? {
+            return Ok(Found::Saved(saved));
+        }
+        if let Some(partial) = shelf.make(&key.digest).map_err(not_kept)? {
+            // Somebody may have kept it between two lines of this.
+            return Ok(match look()? {
+                Some(saved) => Found::Saved(saved),
+                None => Found::Room(Keeping { partial, key: key.clone() }),
+            });
+        }
+        if !std::mem::replace(&mut waiting, true) {
+            cx.note("the same machine is being saved by somebody else, and is waited for");
+        }
+        std::thread::sleep(LOOK);
+        if cx.cancel.is_cancelled() {
+            return Err(VmError::Cancelled);
+        }
+        if let Some(limit) = cx.limit.filter(|limit| *limit <= began.elapsed()) {
+            return Err(VmError::StepLimit { limit });
         }
     }
-    let checks = serde_json::to_string(&(&step.checks, &setup.machine.login)).expect("checks are plain data");
-    Ok(Digest::of(format!("{text}{checks}").as_bytes()))
+}
+
+/// What is known of the machine in `dir`, or what is wrong with it.
+fn facts(dir: &Utf8Path, setup: &Setup) -> Result<Facts, String> {
+    let read = |name: &str| fs_err::read(dir.join(name)).map_err(|error| error.to_string());
+    let facts: Facts =
+        serde_json::from_slice(&read(FACTS)?).map_err(|error| format!("`{FACTS}`: {error}"))?;
+    if Digest::of(&read(STATE)?) != facts.state {
+        return Err(format!("`{STATE}` is not what was written"));
+    }
+    let size = fs_err::metadata(dir.join(RAM)).map_err(|error| error.to_string())?.len();
+    if size != facts.ram {
+        return Err(format!("`{RAM}` has {size} bytes, and had {}", facts.ram));
+    }
+    let names = stage::names(&setup.machine, &setup.media);
+    match names.iter().find(|name| !dir.join(name).is_file()) {
+        Some(name) => Err(format!("`{name}` is missing")),
+        None => Ok(facts),
+    }
 }
 
 impl Saved {
-    /// The one that was kept under `key`, if it is whole.
-    pub(crate) fn find(cx: &Cx<'_>, key: &Digest, setup: &Setup) -> Option<Self> {
-        let dir = place(cx, key);
-        let facts: Facts = serde_json::from_slice(&fs_err::read(dir.join(FACTS)).ok()?).ok()?;
-        let whole = Digest::of(&fs_err::read(dir.join(STATE)).ok()?) == facts.state
-            && dir.join(RAM).is_file()
-            && stage::names(&setup.machine, &setup.media).iter().all(|name| dir.join(name).is_file());
-        whole.then_some(Self { dir, facts })
-    }
-
     /// Forgets it: it did not come to life.
     pub(crate) fn forget(&self) {
-        // Whoever finds a part of it finds no facts.
-        let _ = fs_err::remove_file(self.dir.join(FACTS));
-        let _ = fs_err::remove_dir_all(&self.dir);
+        self.held.forget();
     }
 
     /// Milliseconds from power-on until it was ready, when it was saved.
@@ -105,48 +162,38 @@ impl Saved {
 
     /// A copy that goes on, in the scratch directory of `cx`.
     pub(crate) fn restore<'a>(&self, cx: &'a Cx<'a>, setup: &'a Setup) -> Result<Checks<'a>, VmError> {
-        stage::restored(cx.scratch, &setup.machine, &setup.media, &self.dir)?;
-        let ram = self.dir.join(RAM);
+        let began = Instant::now();
+        let dir = &self.held.dir;
+        stage::restored(cx.scratch, &setup.machine, &setup.media, dir)?;
+        let memory = Memory::Restored { file: &dir.join(RAM), sealed: self.key.version.maps_sealed_files() };
         let mut start = setup.beginning();
         start.restored = true;
-        let mut guest = Guest::start(cx, &setup.command(Memory::Restored(&ram), cx.scratch), start)?;
-        guest.control(Request::Load(SOCKET), PATIENCE)?;
-        let state = fs_err::read(self.dir.join(STATE)).map_err(VmError::io(&self.dir))?;
+        let mut guest = Guest::start(cx, &setup.command(memory, cx.scratch), start)?;
+        guest.control(&Request::Load(SOCKET), PATIENCE)?;
+        let state = fs_err::read(dir.join(STATE)).map_err(VmError::io(dir))?;
         send(cx.scratch, &state).map_err(VmError::io(cx.scratch))?;
         guest.migrated(PATIENCE)?;
         guest.forward(setup.forwards())?;
-        guest.control(Request::Start, PATIENCE)?;
+        guest.control(&Request::Start, PATIENCE)?;
         let encoding = if self.facts.base64 { Encoding::Base64 } else { Encoding::Plain };
         let mut checks = Checks::resumed(cx, guest, setup, encoding, self.facts.counter);
         wake_up(&mut checks, &self.facts.wake)?;
+        told::timing(cx, "restore", began.elapsed());
         Ok(checks)
     }
 }
 
-/// Where a machine with `key` is kept.
-fn place(cx: &Cx<'_>, key: &Digest) -> Utf8PathBuf {
-    cx.cache.join("vm").join(key.short())
-}
-
-/// A machine that is about to be kept.
+/// Room for a machine that is about to be kept.
+#[derive(Debug)]
 pub(crate) struct Keeping {
-    partial: Utf8PathBuf,
-    place: Utf8PathBuf,
+    partial: Partial,
+    key: Key,
 }
 
 impl Keeping {
-    /// Makes room for the one with `key`.
-    pub(crate) fn begin(cx: &Cx<'_>, key: &Digest) -> Result<Self, VmError> {
-        let place = place(cx, key);
-        let partial = Utf8PathBuf::from(format!("{place}.partial-{}", std::process::id()));
-        let _ = fs_err::remove_dir_all(&partial);
-        fs_err::create_dir_all(&partial).map_err(VmError::io(&partial))?;
-        Ok(Self { partial, place })
-    }
-
     /// Where its memory is.
     pub(crate) fn ram(&self) -> Utf8PathBuf {
-        self.partial.join(RAM)
+        self.partial.dir.join(RAM)
     }
 
     /// Keeps the machine of `checks`, which has passed them all; it ends with that.
@@ -157,37 +204,53 @@ impl Keeping {
         setup: &Setup,
         ready: Duration,
     ) -> Result<Saved, VmError> {
-        let wake = install(&mut checks)?;
+        let wake = install(&mut checks, setup.machine.arch)?;
         let (encoding, counter) = checks.shell_state()?;
         let guest = checks.guest();
-        let dir = socket::dir(cx.scratch).map_err(VmError::io(cx.scratch))?;
-        let state = take(guest, &dir).map_err(|error| error.into_vm(cx.scratch))?;
+        let socket = socket::dir(cx.scratch).map_err(VmError::io(cx.scratch))?;
+        let state = take(guest, &socket).map_err(|error| error.into_vm(cx.scratch))?;
         guest.quit(PATIENCE)?;
-        fs_err::write(self.partial.join(STATE), &state).map_err(VmError::io(&self.partial))?;
-        for name in stage::names(&setup.machine, &setup.media) {
-            let (from, to) = (cx.scratch.join(&name), self.partial.join(&name));
-            relocate(&from, &to).map_err(VmError::io(&to))?;
-        }
         let facts = Facts {
             base64: encoding == Encoding::Base64,
             counter,
             wake,
             ready_ms: ready.as_millis() as u64,
             state: Digest::of(&state),
+            ram: fs_err::metadata(self.ram()).map_err(VmError::io(&self.ram()))?.len(),
         };
-        let text = serde_json::to_vec_pretty(&facts).expect("facts are plain data");
-        fs_err::write(self.partial.join(FACTS), text).map_err(VmError::io(&self.partial))?;
-        // Somebody else may have kept the same meanwhile, and may use it.
-        if fs_err::rename(&self.partial, &self.place).is_err() {
-            return Ok(Saved { dir: self.partial.clone(), facts });
-        }
-        Ok(Saved { dir: self.place.clone(), facts })
+        let dir = self.partial.dir.clone();
+        let names = stage::names(&setup.machine, &setup.media);
+        self.write(cx.scratch, &state, &names, &facts).map_err(VmError::io(&dir))?;
+        let held = self.partial.place().map_err(VmError::io(&dir))?;
+        Ok(Saved { held, facts, key: self.key })
     }
 
-    /// There will be none.
-    pub(crate) fn give_up(self) {
-        let _ = fs_err::remove_dir_all(&self.partial); // What is left of it has no facts.
+    /// Writes what is not there yet, and the facts last.
+    fn write(
+        &self,
+        scratch: &Utf8Path,
+        state: &[u8],
+        names: &[String],
+        facts: &Facts,
+    ) -> std::io::Result<()> {
+        let dir = &self.partial.dir;
+        fs_err::write(dir.join(STATE), state)?;
+        for name in names {
+            relocate(&scratch.join(name), &dir.join(name))?;
+            seal(&dir.join(name))?;
+        }
+        if self.key.version.maps_sealed_files() {
+            seal(&self.ram())?;
+        }
+        fs_err::write(dir.join(FACTS), serde_json::to_vec_pretty(facts)?)
     }
+}
+
+/// Nobody writes to what copies are made of.
+fn seal(path: &Utf8Path) -> std::io::Result<()> {
+    let mut mode = fs_err::metadata(path)?.permissions();
+    mode.set_readonly(true);
+    fs_err::set_permissions(path, mode)
 }
 
 /// Another file system may be in between.
@@ -217,14 +280,14 @@ impl TakeError {
 /// The state of processors and devices, which stand still from then on.
 fn take(guest: &mut Guest<'_>, dir: &OwnedFd) -> Result<Vec<u8>, TakeError> {
     let listener = socket::listen(dir, SOCKET).map_err(TakeError::Io)?;
-    guest.control(Request::Capabilities, PATIENCE).map_err(TakeError::Vm)?;
+    guest.control(&Request::Capabilities, PATIENCE).map_err(TakeError::Vm)?;
     let reader = std::thread::spawn(move || {
         let (stream, _) = listener.accept()?;
         let mut state = Vec::new();
         stream.take(STATE_LIMIT).read_to_end(&mut state)?;
         Ok(state)
     });
-    let moved = guest.control(Request::Save(SOCKET), PATIENCE).and_then(|_| guest.migrated(PATIENCE));
+    let moved = guest.control(&Request::Save(SOCKET), PATIENCE).and_then(|_| guest.migrated(PATIENCE));
     if let Err(error) = moved {
         // Nobody may have come, and somebody waits.
         let _ = socket::connect(dir, SOCKET);
@@ -246,9 +309,11 @@ fn send(scratch: &Utf8Path, state: &[u8]) -> std::io::Result<()> {
 }
 
 /// Puts the program into the guest that it is woken up by.
-fn install(checks: &mut Checks<'_>) -> Result<String, VmError> {
+fn install(checks: &mut Checks<'_>, arch: Arch) -> Result<String, VmError> {
     let said = "# a program that sets the clock and adds entropy";
-    match checks.ask(&wake::install(), said, PATIENCE)?.answer("installing what wakes the guest up", PATIENCE)
+    match checks
+        .ask(&wake::install(arch), said, PATIENCE)?
+        .answer("installing what wakes the guest up", PATIENCE)
     {
         Ok((path, 0)) => Ok(path),
         Ok((said, _)) => Err(VmError::NotKept {
@@ -263,20 +328,19 @@ fn wake_up(checks: &mut Checks<'_>, path: &str) -> Result<(), VmError> {
     let mut entropy = [0; wake::ENTROPY];
     rustix::rand::getrandom(&mut entropy, rustix::rand::GetRandomFlags::empty())
         .map_err(|error| VmError::io("/dev/urandom".into())(error.into()))?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let began = Instant::now();
-    match checks
-        .ask(&wake::run(path, now, &entropy), "# the time, and entropy", PATIENCE)?
-        .answer("waking the guest up", PATIENCE)
-    {
-        Ok((_, 0)) => {
-            checks.note(&format!(
-                "the guest answered {} ms after it was restored",
-                began.elapsed().as_millis()
-            ));
-            Ok(())
-        }
+    let asked = wake::run(path, now(), &entropy);
+    match checks.ask(&asked, "# the time, and entropy", ANSWER)?.answer("waking the guest up", ANSWER) {
+        Ok((_, 0)) => Ok(()),
         Ok((_, code)) => Err(VmError::NotKept { reason: wake::meaning(code).to_owned() }),
         Err(reason) => Err(VmError::NotKept { reason }),
     }
+}
+
+/// The time, for the clock of a guest.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a guest's clock shows the time of day, and no image has it in it"
+)]
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

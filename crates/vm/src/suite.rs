@@ -2,26 +2,27 @@
 
 use std::{
     sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use bootway_exec::Cx;
+use bootway_exec::{Cx, Exit};
 use bootway_plan::{
-    Class, EventKind, Explain as _, Failure, Unit,
+    Class, EventKind, Failure, Kept, Timing, Unit,
     step::{self, Attach, Boot, Snapshot},
 };
 use camino::Utf8PathBuf;
 
 use crate::{
     Looked, VmError,
-    boot::{Loader, Ready, all_ready, decide, tell_undecided, what},
-    checks::Checks,
+    boot::{Loader, Ready, all_ready, decide, seconds, tell_undecided, what},
+    checks::{Checks, slug},
     command::Memory,
-    saved::{Keeping, Saved, key},
+    saved::{self, Found, Key, Saved},
     setup::Setup,
+    told,
 };
 
 /// What the tests of a step share.
@@ -31,8 +32,21 @@ struct Suite<'a> {
     setup: &'a Setup,
     /// What must have passed before a machine is ready.
     before: &'a [Ready],
-    saved: Option<Saved>,
+    /// What tests go on from; each boots if there is nothing.
+    saved: Mutex<Option<Origin>>,
+    /// How many of `before` were told.
+    told: AtomicUsize,
+    /// Somebody tells them, or they were told.
+    is_told: AtomicBool,
     done: AtomicUsize,
+}
+
+/// A machine that tests go on from.
+#[derive(Clone, Debug)]
+struct Origin {
+    saved: Arc<Saved>,
+    /// It was made by this suite, and not found.
+    is_new: bool,
 }
 
 /// Decides `before` once, and then the tests of `step`, as many at a time as the step may use processors.
@@ -45,7 +59,7 @@ pub(crate) fn run(
     decided: &mut usize,
 ) -> Result<(), VmError> {
     let tests = step.tests.iter().map(|test| all_ready(&test.checks)).collect::<Result<Vec<_>, _>>()?;
-    let saved = match (step.snapshot, prepare(cx, step, setup, before, loader, decided)) {
+    let saved = match (step.snapshot, prepare(cx, step, setup, before, decided)) {
         (_, Ok(saved)) => saved,
         (Snapshot::Auto, Err(VmError::NotKept { reason })) => {
             cx.note(format!("each test boots: the machine cannot be saved: {reason}"));
@@ -58,8 +72,19 @@ pub(crate) fn run(
             return Err(error);
         }
     };
-    let suite = Suite { cx, step, setup, before, saved, done: AtomicUsize::new(0) };
-    suite.decide(&tests, loader)
+    let suite = Suite {
+        cx,
+        step,
+        setup,
+        before,
+        saved: Mutex::new(saved),
+        told: AtomicUsize::new(*decided),
+        is_told: AtomicBool::new(*decided == before.len()),
+        done: AtomicUsize::new(0),
+    };
+    let result = suite.decide(&tests, loader);
+    *decided = suite.told.into_inner();
+    result
 }
 
 /// The machine as it is when it is ready: as it was kept, or booted and kept; nothing if each test boots.
@@ -68,46 +93,57 @@ fn prepare(
     step: &step::Vm,
     setup: &Setup,
     before: &[Ready],
-    loader: &Loader<'_>,
     decided: &mut usize,
-) -> Result<Option<Saved>, VmError> {
+) -> Result<Option<Origin>, VmError> {
     if step.snapshot == Snapshot::Never {
         return Ok(None);
     }
     if let Some(reason) = impossible(setup) {
         return Err(VmError::NotKept { reason: reason.to_owned() });
     }
-    let key = key(cx, step, setup)?;
-    if let Some(saved) = Saved::find(cx, &key, setup) {
-        *decided = before.len();
-        cx.note(format!(
-            "the tests go on from a machine that was saved when its {} checks had passed, {:.1} s after power-on",
-            before.len(),
-            saved.ready_ms() as f64 / 1000.0
-        ));
-        return Ok(Some(saved));
-    }
-    let keeping = Keeping::begin(cx, &key)?;
+    let keeping = match saved::find(cx, &Key::of(cx, step, setup)?, setup)? {
+        Found::Room(keeping) => keeping,
+        Found::Saved(saved) => {
+            *decided = before.len();
+            cx.note(format!(
+                "the tests go on from a machine that was saved when its {} checks had passed, {} after power-on",
+                before.len(),
+                seconds(Duration::from_millis(saved.ready_ms()))
+            ));
+            return Ok(Some(Origin { saved: Arc::new(saved), is_new: false }));
+        }
+    };
     let scratch = place(cx, "ready")?;
     let cx = &Cx { scratch: &scratch, ..*cx };
     let ram = keeping.ram();
     let (accel, memory) = (setup.host.accel, setup.machine.memory.human());
     cx.note(format!("booting {} with {accel}, {memory} of memory, to be saved", what(step)));
     let began = Instant::now();
-    let guest = setup.start(cx, Memory::Kept(&ram), loader)?;
+    let guest = setup.start(cx, Memory::Kept(&ram), &no_loader)?;
     let mut checks = Checks::new(cx, guest, setup);
     if let Err(error) = decide(cx, &mut checks, before, None, decided).and_then(|()| checks.shell_state()) {
         checks.finish();
-        keeping.give_up();
-        return Err(error);
+        return Err(without_room(error));
     }
     let (ready, began) = (began.elapsed(), Instant::now());
+    told::timing(cx, "boot-to-ready", ready);
     let saved = keeping.keep(cx, checks, setup, ready).map_err(|error| match error {
         VmError::Cancelled | VmError::NotKept { .. } => error,
-        error => VmError::NotKept { reason: error.to_string() },
+        error => VmError::NotKept { reason: Failure::of(&error).chain.join(": ") },
     })?;
     cx.note(format!("the machine was saved in {} ms", began.elapsed().as_millis()));
-    Ok(Some(saved))
+    told::timing(cx, "save", began.elapsed());
+    Ok(Some(Origin { saved: Arc::new(saved), is_new: true }))
+}
+
+/// A machine whose memory is a file ends where there is no room for it.
+fn without_room(error: VmError) -> VmError {
+    match error {
+        VmError::QemuEnded { exit: Exit::Signal, .. } => VmError::NotKept {
+            reason: "QEMU was killed by a signal, as it is if there is no room for the memory".to_owned(),
+        },
+        error => error,
+    }
 }
 
 /// Why such a machine cannot be saved.
@@ -123,9 +159,12 @@ fn impossible(setup: &Setup) -> Option<&'static str> {
     setup.machine.tpm.then_some("the state of a TPM is not QEMU's")
 }
 
-/// A directory for one machine.
+/// A directory for one machine, with nothing of another in it.
 fn place(cx: &Cx<'_>, name: &str) -> Result<Utf8PathBuf, VmError> {
     let dir = cx.scratch.join(name);
+    if dir.exists() {
+        fs_err::remove_dir_all(&dir).map_err(VmError::io(&dir))?;
+    }
     fs_err::create_dir_all(&dir).map_err(VmError::io(&dir))?;
     Ok(dir)
 }
@@ -143,8 +182,9 @@ impl Suite<'_> {
             let done = self.done.fetch_add(1, Ordering::Relaxed) as u64 + 1;
             (self.cx.emit)(EventKind::Progress { done, total: Some(tests.len() as u64), unit: Unit::Items });
         };
-        // What a Chromebook's firmware does is done by one thread; copies of a machine that was saved need it no more.
-        let workers = if self.saved.is_some() { self.cx.jobs.clamp(1, tests.len()) } else { 1 };
+        // What a Chromebook's firmware does is done by one thread.
+        let alone = self.setup.boot == Boot::Chromeos;
+        let workers = if alone { 1 } else { self.cx.jobs.clamp(1, tests.len()) };
         std::thread::scope(|scope| {
             for _ in 1..workers {
                 scope.spawn(|| work(None));
@@ -170,7 +210,7 @@ impl Suite<'_> {
         let test = &self.step.tests[n];
         let emit = |event| (self.cx.emit)(named(event, &test.name));
         let scratch = place(self.cx, &format!("test-{n}"))?;
-        let kept = self.cx.kept.join(format!("test-{n}"));
+        let kept = self.cx.kept.join(format!("{:02}-{}", n + 1, slug(&test.name)));
         let cx = Cx { emit: &emit, scratch: &scratch, kept: &kept, ..*self.cx };
         let mut decided = 0;
         let result = self.decide_test(&cx, &test.name, checks, loader, &mut decided);
@@ -193,31 +233,72 @@ impl Suite<'_> {
             None => self.booted(cx, loader.unwrap_or(&no_loader))?,
         };
         let result = decide(cx, &mut running, checks, Some(test), decided);
-        running.finish();
+        running.finish_after(&result);
         result
     }
 
-    /// A copy of the machine that was saved, if one was. One that does not come to life is not tried again.
+    /// A copy of the machine that was saved, if there is one.
     fn restored<'a>(&'a self, cx: &'a Cx<'a>) -> Result<Option<Checks<'a>>, VmError> {
-        let Some(saved) = &self.saved else { return Ok(None) };
-        match saved.restore(cx, self.setup) {
-            Ok(running) => Ok(Some(running)),
-            Err(error) if self.step.snapshot == Snapshot::Required || error.class() != Class::Environment => {
-                Err(error)
-            }
-            Err(error) => {
-                saved.forget();
-                cx.note(format!("it boots, as the machine that was saved did not go on: {error}"));
-                Ok(None)
+        loop {
+            let origin = self.saved.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let Some(origin) = origin else { return Ok(None) };
+            match origin.saved.restore(cx, self.setup) {
+                Ok(running) => return Ok(Some(running)),
+                Err(error @ (VmError::Cancelled | VmError::StepLimit { .. })) => return Err(error),
+                // What it says about the guest is not meant: it did not come to life.
+                Err(error) => self.lose(cx, &origin, &error)?,
             }
         }
     }
 
-    /// A machine of its own, once it is ready.
+    /// Forgets a machine that did not go on. One that was found is made anew, once; else each test boots.
+    fn lose(&self, cx: &Cx<'_>, origin: &Origin, error: &VmError) -> Result<(), VmError> {
+        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        if !saved.as_ref().is_some_and(|it| Arc::ptr_eq(&it.saved, &origin.saved)) {
+            return Ok(()); // Another test was quicker.
+        }
+        *saved = None;
+        origin.saved.forget();
+        let reason = Failure::of(error).chain.join(": ");
+        let reason = format!("the machine that was saved did not go on: {reason}");
+        if !origin.is_new {
+            cx.note(format!("{reason}; it is booted and saved anew"));
+            let quiet = Cx { emit: &|event| self.tell_little(event), ..*self.cx };
+            match prepare(&quiet, self.step, self.setup, self.before, &mut 0) {
+                Ok(made) => *saved = made,
+                Err(VmError::NotKept { reason }) if self.step.snapshot == Snapshot::Auto => {
+                    cx.note(format!("each test boots: the machine cannot be saved: {reason}"));
+                }
+                Err(error) => return Err(error),
+            }
+            return Ok(());
+        }
+        if self.step.snapshot == Snapshot::Required {
+            return Err(VmError::NotKept { reason });
+        }
+        cx.note(format!("each test boots: {reason}"));
+        Ok(())
+    }
+
+    /// What a machine does that is made anew, but not its checks: those were told.
+    fn tell_little(&self, event: EventKind) {
+        if !matches!(event, EventKind::Check { .. } | EventKind::Progress { .. }) {
+            (self.cx.emit)(event);
+        }
+    }
+
+    /// A machine of its own, once it is ready. The first one's checks are told, if they were not told yet.
     fn booted<'a>(&'a self, cx: &'a Cx<'a>, loader: &Loader<'_>) -> Result<Checks<'a>, VmError> {
+        let tells = !self.is_told.swap(true, Ordering::Relaxed);
         let guest = self.setup.start(cx, Memory::Own, loader)?;
         let mut running = Checks::new(cx, guest, self.setup);
-        match decide(&Cx { emit: &quiet, ..*cx }, &mut running, self.before, None, &mut 0) {
+        let mut decided = 0;
+        let cx = if tells { self.cx } else { &Cx { emit: &quiet, ..*cx } };
+        let result = decide(cx, &mut running, self.before, None, &mut decided);
+        if tells {
+            self.told.store(decided, Ordering::Relaxed);
+        }
+        match result {
             Ok(()) => Ok(running),
             Err(error) => {
                 running.finish();
@@ -241,6 +322,8 @@ fn named(event: EventKind, test: &str) -> EventKind {
     match event {
         EventKind::Line { stream, text } => EventKind::Line { stream, text: format!("[{test}] {text}") },
         EventKind::Note { text } => EventKind::Note { text: format!("{test}: {text}") },
+        EventKind::Kept(kept) => EventKind::Kept(Kept { test: Some(test.to_owned()), ..kept }),
+        EventKind::Timing(timing) => EventKind::Timing(Timing { test: Some(test.to_owned()), ..timing }),
         event => event,
     }
 }
