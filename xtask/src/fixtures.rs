@@ -3,6 +3,7 @@
 //! They are made in stages, each in a directory of a cache outside the clone, under the digest of its recipe; a link
 //! in `target/fixtures` leads from the clone to the one that its recipe means. `fixtures/shim/README.md` has the rest.
 
+mod arm;
 mod cache;
 mod disk;
 mod ext2;
@@ -33,6 +34,8 @@ pub(crate) struct Fixtures {
 enum Fixture {
     /// An RMA shim of genuine format that boots, and a recovery image
     Shim(shim::Shim),
+    /// A kernel and a busybox for 64-bit ARM
+    Arm(arm::Arm),
     /// Newer versions of Nix, out of Debian's newer suites, without installing them
     Nix(nix::Nix),
 }
@@ -41,6 +44,7 @@ impl Fixtures {
     pub(crate) fn run(&self) -> Done {
         match &self.fixture {
             Fixture::Shim(shim) => shim.run(),
+            Fixture::Arm(arm) => arm.run(),
             Fixture::Nix(nix) => nix.run(),
         }
     }
@@ -48,7 +52,8 @@ impl Fixtures {
 
 /// Makes the fixtures that tests use, where they are not there yet.
 pub(crate) fn make() -> Done {
-    shim::Shim::default().run()
+    shim::Shim::default().run()?;
+    arm::Arm::default().run()
 }
 
 /// Where the shim and what was found out about it are; an error says how to make it.

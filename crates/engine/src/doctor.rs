@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use bootway_exec::{Cx, Program, Tool, search_path};
-use bootway_plan::{Bytes, Class, Failure, Need, Requires, Source, Step};
+use bootway_plan::{Bytes, Class, Failure, Need, Requires, Source, Step, step::Arch};
 use bootway_vm::AccelKind;
 use serde::Serialize;
 
@@ -47,7 +47,8 @@ pub fn doctor(loaded: &Loaded, steps: &[&Step], work: &Work) -> Vec<Missing> {
     let path = search_path();
     for step in steps.iter().filter(|step| step.skipped.is_none()) {
         let own: &[String] = &step.common.requires.tools;
-        for program in programs_of(step).into_iter().filter(|it| !own.iter().any(|own| own == it.as_str())) {
+        let programs = programs_of(step, loaded.plan.machines());
+        for program in programs.into_iter().filter(|it| !own.iter().any(|own| own == it.as_str())) {
             if find(program.as_str(), &path).is_none() {
                 let package =
                     if let Program::Tool(tool) = program { Some(tool.debian_package()) } else { None };
@@ -58,9 +59,14 @@ pub fn doctor(loaded: &Loaded, steps: &[&Step], work: &Work) -> Vec<Missing> {
                 add(format!("program `{}`", program.as_str()), step.id.as_str(), remedy, package);
             }
         }
-        if needs_uefi(step) && bootway_vm::FirmwareFiles::find().is_none() {
-            let remedy = "install it: `apt-get install ovmf`, or enter `nix develop ./nix`".to_owned();
-            add("UEFI firmware (OVMF)".to_owned(), step.id.as_str(), remedy, Some("ovmf"));
+        let arch = needs_uefi(step, loaded.plan.machines());
+        if let Some(arch) = arch.filter(|arch| bootway_vm::FirmwareFiles::find(*arch).is_none()) {
+            let (what, package) = match arch {
+                Arch::X8664 => ("UEFI firmware (OVMF)", "ovmf"),
+                Arch::Aarch64 => ("UEFI firmware for 64-bit ARM (AAVMF)", "qemu-efi-aarch64"),
+            };
+            let remedy = format!("install it: `apt-get install {package}`, or enter `nix develop ./nix`");
+            add(what.to_owned(), step.id.as_str(), remedy, Some(package));
         }
         for source in step.action.inputs() {
             if let Source::Path { path, .. } = &source
@@ -142,7 +148,7 @@ pub(crate) fn without_kvm(cx: &Cx<'_>, requires: &Requires) -> Option<String> {
 
 /// Why hardware virtualisation cannot be used on this machine, if so: a tiny guest is booted to find out.
 pub fn no_kvm(cx: &Cx<'_>) -> Option<String> {
-    match bootway_vm::probe(cx) {
+    match bootway_vm::probe(cx, Arch::X8664) {
         Ok(probe) if probe.kind == AccelKind::Kvm => None,
         Ok(probe) => Some(probe.reason),
         Err(error) => Some(format!("it cannot be probed: {error}")),

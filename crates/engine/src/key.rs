@@ -44,7 +44,8 @@ pub(crate) fn key_of(
         key.insert("derivation".into(), evaluated.drv.clone());
     }
     // What a derivation makes does not depend on who realises it.
-    let tools = if gathered.evaluated.is_some() { Vec::new() } else { tools_of(step) };
+    let tools =
+        if gathered.evaluated.is_some() { Vec::new() } else { tools_of(step, loaded.plan.machines()) };
     for tool in tools {
         let version = versions.of(tool, runner).unwrap_or_else(|| "not installed".to_owned());
         key.insert(format!("tool {tool}"), version);

@@ -5,15 +5,17 @@ use std::{collections::BTreeMap, os::unix::fs::MetadataExt as _};
 use bootway_exec::{Cmd, Program, Runner, Tool, search_path};
 use bootway_plan::{
     Action, Step,
-    step::{Boot, FsKind},
+    step::{Arch, Firmware, FsKind, Machines, Vm},
 };
+use bootway_vm::Machine;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 /// The programs that `step` starts and that what it makes depends on.
-pub(crate) fn tools_of(step: &Step) -> Vec<Tool> {
+pub(crate) fn tools_of(step: &Step, machines: &Machines) -> Vec<Tool> {
     match &step.action {
-        Action::Vm(_) => vec![Tool::QemuX86],
+        // A machine that is not right is told when the step runs.
+        Action::Vm(vm) => machine_of(vm, machines).map_or(vec![Tool::QemuX86], |machine| machine.tools()),
         Action::NixBuild(_) | Action::NixCheck(_) | Action::Closure(_) => vec![Tool::Nix],
         Action::Disk(disk) if disk.partitions.iter().any(|it| it.fs == Some(FsKind::Ext2)) => {
             vec![Tool::Mke2fs]
@@ -23,8 +25,8 @@ pub(crate) fn tools_of(step: &Step) -> Vec<Tool> {
 }
 
 /// The programs that `step` needs, as they are looked up on `PATH`.
-pub(crate) fn programs_of(step: &Step) -> Vec<Program> {
-    let mut programs: Vec<Program> = tools_of(step).into_iter().map(Program::Tool).collect();
+pub(crate) fn programs_of(step: &Step, machines: &Machines) -> Vec<Program> {
+    let mut programs: Vec<Program> = tools_of(step, machines).into_iter().map(Program::Tool).collect();
     if let Action::Command(command) = &step.action
         && let Some(first) = command.argv.first().map(ToString::to_string)
         && !first.contains("${")
@@ -36,9 +38,15 @@ pub(crate) fn programs_of(step: &Step) -> Vec<Program> {
     programs
 }
 
-/// Whether `step` boots a disk through UEFI, so that firmware must be there.
-pub(crate) fn needs_uefi(step: &Step) -> bool {
-    matches!(&step.action, Action::Vm(vm) if vm.boot == Boot::Disk)
+/// The processor that `step` boots through UEFI, so that firmware for it must be there.
+pub(crate) fn needs_uefi(step: &Step, machines: &Machines) -> Option<Arch> {
+    let Action::Vm(vm) = &step.action else { return None };
+    let machine = machine_of(vm, machines)?;
+    (machine.firmware == Firmware::Uefi).then_some(machine.arch)
+}
+
+fn machine_of(vm: &Vm, machines: &Machines) -> Option<Machine> {
+    Machine::resolve(vm.machine.as_ref(), machines, vm.boot).ok()
 }
 
 /// Where `program` is, if it is on `path` (the value of `PATH`) or is a path itself.

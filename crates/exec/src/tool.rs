@@ -28,8 +28,14 @@ pub enum Tool {
     NixStore,
     /// QEMU for 64-bit PCs.
     QemuX86,
+    /// QEMU for 64-bit ARM.
+    QemuArm,
     /// Makes and converts disk images.
     QemuImg,
+    /// Talks to guests over their network.
+    Ssh,
+    /// Is the TPM of a machine.
+    Swtpm,
 }
 
 impl Tool {
@@ -42,7 +48,10 @@ impl Tool {
             Self::Nix => "nix",
             Self::NixStore => "nix-store",
             Self::QemuX86 => "qemu-system-x86_64",
+            Self::QemuArm => "qemu-system-aarch64",
             Self::QemuImg => "qemu-img",
+            Self::Ssh => "ssh",
+            Self::Swtpm => "swtpm",
         }
     }
 
@@ -54,17 +63,25 @@ impl Tool {
             Self::Mke2fs => "e2fsprogs",
             Self::Nix | Self::NixStore => "nix-bin",
             Self::QemuX86 => "qemu-system-x86",
+            Self::QemuArm => "qemu-system-arm",
             Self::QemuImg => "qemu-utils",
+            Self::Ssh => "openssh-client",
+            Self::Swtpm => "swtpm",
         }
     }
 
     /// Arguments that make it print its version.
     pub const fn version_args(self) -> &'static [&'static str] {
         match self {
-            Self::Mke2fs => &["-V"],
-            Self::Depmod | Self::Gpgv | Self::Nix | Self::NixStore | Self::QemuX86 | Self::QemuImg => {
-                &["--version"]
-            }
+            Self::Mke2fs | Self::Ssh => &["-V"],
+            Self::Depmod
+            | Self::Gpgv
+            | Self::Nix
+            | Self::NixStore
+            | Self::QemuX86
+            | Self::QemuArm
+            | Self::QemuImg
+            | Self::Swtpm => &["--version"],
         }
     }
 

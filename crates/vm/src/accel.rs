@@ -11,7 +11,7 @@ use std::{
 };
 
 use bootway_exec::{Cmd, Cx, Exit, RunError, Tool, run};
-use bootway_plan::EventKind;
+use bootway_plan::{EventKind, step::Arch};
 use camino::Utf8Path;
 
 use crate::command::basics;
@@ -66,13 +66,18 @@ const ROM: &str = "probe.rom";
 /// What a process found out is true until it ends.
 static KNOWN: Mutex<Option<AccelProbe>> = Mutex::new(None);
 
-/// Finds out whether KVM works here: at most 2 s, once for each process.
+/// Finds out whether KVM works here for a machine with such a processor: at most 2 s, once for each process.
+///
+/// Only PCs are probed: nobody has tried KVM with a machine for 64-bit ARM, so that one is emulated.
 ///
 /// # Errors
 ///
 /// If QEMU could not be started, someone asked to stop, or the scratch directory cannot be written to. That KVM does
 /// not work is an answer, not an error.
-pub fn probe(cx: &Cx<'_>) -> Result<AccelProbe, RunError> {
+pub fn probe(cx: &Cx<'_>, arch: Arch) -> Result<AccelProbe, RunError> {
+    if arch == Arch::Aarch64 {
+        return Ok(AccelProbe::tcg("machines for 64-bit ARM are emulated on every host".to_owned()));
+    }
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(probe) = &*known {
         return Ok(probe.clone());
@@ -123,7 +128,7 @@ fn boot(cx: &Cx<'_>, accel: AccelKind) -> Result<AccelProbe, RunError> {
 fn command(accel: AccelKind, scratch: &Utf8Path) -> Cmd {
     Cmd::new(Tool::QemuX86)
         .dir(scratch)
-        .args(basics(accel))
+        .args(basics(Arch::X8664, accel))
         .args(["-m", "16M", "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-bios", ROM])
         .limit(LIMIT)
 }
@@ -177,10 +182,10 @@ mod tests {
     fn a_probe_ends_with_a_reason() {
         let runner = SystemRunner::default();
         let sandbox = Sandbox::new(&runner);
-        let found = probe(&sandbox.cx()).expect("qemu-system-x86 is installed");
+        let found = probe(&sandbox.cx(), Arch::X8664).expect("qemu-system-x86 is installed");
         assert!(!found.reason.is_empty());
         let before = sandbox.events().len();
-        assert_eq!(probe(&sandbox.cx()).unwrap(), found);
+        assert_eq!(probe(&sandbox.cx(), Arch::X8664).unwrap(), found);
         assert_eq!(sandbox.events().len(), before, "the second answer needs no second probe");
     }
 

@@ -1,8 +1,9 @@
 //! Where a host keeps its UEFI firmware.
 
+use bootway_plan::step::Arch;
 use camino::{Utf8Path, Utf8PathBuf};
 
-/// The two files of an OVMF build.
+/// The two files of a build of UEFI firmware for QEMU: OVMF, or AAVMF for 64-bit ARM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirmwareFiles {
     /// The program; never written to.
@@ -25,34 +26,64 @@ const PLACES: [(&str, &str); 9] = [
     ("/run/current-system/sw/FV/OVMF_CODE.fd", "/run/current-system/sw/FV/OVMF_VARS.fd"), // NixOS, OVMF.fd installed
 ];
 
-/// What QEMU ships itself, relative to the `bin` that it is in: the only OVMF of a Nix shell.
-const BESIDE_QEMU: (&str, &str) = ("../share/qemu/edk2-x86_64-code.fd", "../share/qemu/edk2-i386-vars.fd");
+/// Where they put the one for 64-bit ARM, as files of 64 MiB: QEMU's `virt` takes no others as its flash.
+const ARM_PLACES: [(&str, &str); 5] = [
+    ("/usr/share/AAVMF/AAVMF_CODE.no-secboot.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"), // Debian 13, Ubuntu
+    ("/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"),            // Debian 12 and before
+    ("/usr/share/edk2/aarch64/QEMU_EFI-pflash.raw", "/usr/share/edk2/aarch64/vars-template-pflash.raw"), // Fedora
+    ("/usr/share/edk2/aarch64/QEMU_CODE.fd", "/usr/share/edk2/aarch64/QEMU_VARS.fd"), // Arch
+    ("/usr/share/qemu/aavmf-aarch64-code.bin", "/usr/share/qemu/aavmf-aarch64-vars.bin"), // openSUSE
+];
+
+/// What QEMU ships itself, relative to the `bin` that it is in: the only firmware of a Nix shell.
+const fn beside(arch: Arch) -> (&'static str, &'static str, &'static str) {
+    match arch {
+        Arch::X8664 => {
+            ("qemu-system-x86_64", "../share/qemu/edk2-x86_64-code.fd", "../share/qemu/edk2-i386-vars.fd")
+        }
+        Arch::Aarch64 => {
+            ("qemu-system-aarch64", "../share/qemu/edk2-aarch64-code.fd", "../share/qemu/edk2-arm-vars.fd")
+        }
+    }
+}
+
+/// What QEMU's `virt` has room for as its flash, twice.
+const ARM_FLASH: u64 = 64 << 20;
 
 impl FirmwareFiles {
-    /// The best OVMF there is on this host, or `None`.
-    pub fn find() -> Option<Self> {
-        Self::find_below(Utf8Path::new("/")).or_else(|| {
+    /// The best firmware for such a processor that there is on this host, or `None`.
+    pub fn find(arch: Arch) -> Option<Self> {
+        Self::find_below(Utf8Path::new("/"), arch).or_else(|| {
             let path = std::env::var("PATH").ok()?;
-            path.split(':').map(Utf8Path::new).find_map(Self::beside_qemu)
+            path.split(':').find_map(|bin| Self::beside_qemu(Utf8Path::new(bin), arch))
         })
     }
 
-    fn find_below(root: &Utf8Path) -> Option<Self> {
+    fn find_below(root: &Utf8Path, arch: Arch) -> Option<Self> {
         let below = |path: &str| root.join(path.trim_start_matches('/'));
-        let mut places = PLACES.iter().map(|(code, vars)| Self { code: below(code), vars: below(vars) });
-        places.find(Self::is_there)
+        let places: &[_] = match arch {
+            Arch::X8664 => &PLACES,
+            Arch::Aarch64 => &ARM_PLACES,
+        };
+        let mut places = places.iter().map(|(code, vars)| Self { code: below(code), vars: below(vars) });
+        places.find(|files| files.is_there(arch))
     }
 
     /// `bin` may be full of links; the files are beside what they lead to.
-    fn beside_qemu(bin: &Utf8Path) -> Option<Self> {
-        let qemu = bin.join("qemu-system-x86_64").canonicalize_utf8().ok()?;
+    fn beside_qemu(bin: &Utf8Path, arch: Arch) -> Option<Self> {
+        let (qemu, code, vars) = beside(arch);
+        let qemu = bin.join(qemu).canonicalize_utf8().ok()?;
         let dir = qemu.parent()?;
-        let files = Self { code: dir.join(BESIDE_QEMU.0), vars: dir.join(BESIDE_QEMU.1) };
-        files.is_there().then_some(files)
+        let files = Self { code: dir.join(code), vars: dir.join(vars) };
+        files.is_there(arch).then_some(files)
     }
 
-    fn is_there(&self) -> bool {
-        self.code.is_file() && self.vars.is_file()
+    fn is_there(&self, arch: Arch) -> bool {
+        let fits = |path: &Utf8Path| {
+            fs_err::metadata(path)
+                .is_ok_and(|it| it.is_file() && (arch == Arch::X8664 || it.len() == ARM_FLASH))
+        };
+        fits(&self.code) && fits(&self.vars)
     }
 }
 
@@ -69,11 +100,11 @@ mod tests {
     fn code_without_its_variables_is_passed_over() {
         let dir = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(dir.path()).unwrap();
-        assert_eq!(FirmwareFiles::find_below(root), None);
+        assert_eq!(FirmwareFiles::find_below(root, Arch::X8664), None);
         touch(&root.join("usr/share/OVMF/OVMF_CODE_4M.fd"));
         touch(&root.join("usr/share/edk2/ovmf/OVMF_CODE.fd"));
         touch(&root.join("usr/share/edk2/ovmf/OVMF_VARS.fd"));
-        let found = FirmwareFiles::find_below(root).unwrap();
+        let found = FirmwareFiles::find_below(root, Arch::X8664).unwrap();
         assert_eq!(found.vars, root.join("usr/share/edk2/ovmf/OVMF_VARS.fd"));
     }
 
@@ -90,7 +121,25 @@ mod tests {
             root.join("bin/qemu-system-x86_64"),
         )
         .unwrap();
-        assert!(FirmwareFiles::beside_qemu(&root.join("bin")).is_some());
-        assert_eq!(FirmwareFiles::beside_qemu(&root.join("store")), None);
+        assert!(FirmwareFiles::beside_qemu(&root.join("bin"), Arch::X8664).is_some());
+        assert_eq!(FirmwareFiles::beside_qemu(&root.join("store"), Arch::X8664), None);
+    }
+    /// QEMU would say no more than that a device has the wrong size.
+    #[test]
+    fn what_does_not_fit_into_the_flash_of_an_arm_machine_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        for (file, size) in [
+            ("usr/share/AAVMF/AAVMF_CODE.fd", 2 << 20),
+            ("usr/share/AAVMF/AAVMF_VARS.fd", ARM_FLASH),
+            ("usr/share/edk2/aarch64/QEMU_CODE.fd", ARM_FLASH),
+            ("usr/share/edk2/aarch64/QEMU_VARS.fd", ARM_FLASH),
+        ] {
+            touch(&root.join(file));
+            fs_err::OpenOptions::new().write(true).open(root.join(file)).unwrap().set_len(size).unwrap();
+        }
+        let found = FirmwareFiles::find_below(root, Arch::Aarch64).unwrap();
+        assert_eq!(found.code, root.join("usr/share/edk2/aarch64/QEMU_CODE.fd"));
+        assert_eq!(FirmwareFiles::find_below(root, Arch::X8664), None);
     }
 }

@@ -1,9 +1,11 @@
 //! What a guest runs on, with every default filled in.
 
+use bootway_exec::Tool;
 use bootway_plan::{
     Bytes, Class, Explain, Millis, Name,
     step::{
-        AccelWish, Arch, Boot, Channel, Firmware, Limits, Login, MachineDisk, MachineSpec, Machines, Net,
+        AccelWish, Arch, Boot, Channel, CheckKind, Firmware, Limits, Login, MachineDisk, MachineSpec,
+        Machines, Net,
     },
 };
 use thiserror::Error;
@@ -99,7 +101,56 @@ impl Machine {
         if boot == Boot::Chromeos && spec.firmware.is_some() {
             return Err(MachineError::Firmware);
         }
+        if spec.arch == Some(Arch::Aarch64) {
+            if boot == Boot::Chromeos {
+                return Err(MachineError::Chromebook);
+            }
+            if spec.firmware == Some(Firmware::Bios) {
+                return Err(MachineError::NoBios);
+            }
+        }
         Ok(Self::of(spec, boot))
+    }
+
+    /// The QEMU that it needs.
+    pub const fn qemu(&self) -> Tool {
+        match self.arch {
+            Arch::X8664 => Tool::QemuX86,
+            Arch::Aarch64 => Tool::QemuArm,
+        }
+    }
+
+    /// The programs that it is made of.
+    pub fn tools(&self) -> Vec<Tool> {
+        self.tpm.then_some(Tool::Swtpm).into_iter().chain([self.qemu()]).collect()
+    }
+
+    /// The serial port, as the kernel's `console=` has it.
+    pub(crate) const fn console(&self) -> &'static str {
+        match self.arch {
+            Arch::X8664 => "ttyS0",
+            Arch::Aarch64 => "ttyAMA0",
+        }
+    }
+
+    /// Whether it has what such a check looks at; else what is wrong, and what to do about it.
+    pub(crate) fn can_be_asked(&self, check: &CheckKind) -> Result<(), &'static str> {
+        let on_screen = matches!(check, CheckKind::Screen(_));
+        if !self.screen && (on_screen || matches!(check, CheckKind::Screenshot(_))) {
+            return Err("looks at the screen, and its machine has none: add `screen = true` to it");
+        }
+        if on_screen && self.arch == Arch::Aarch64 {
+            return Err(
+                "looks for text on the screen, which only a PC has: look at the `console`, or take a `screenshot`",
+            );
+        }
+        let mut forwards = self.net.iter().flat_map(|net| net.forward.values());
+        if matches!(check, CheckKind::Ssh(_)) && !forwards.any(|it| it.guest() == 22) {
+            return Err(
+                "needs SSH, and nothing leads to port 22 of its machine: add `net = { forward = { ssh = 22 } }` to it",
+            );
+        }
+        Ok(())
     }
 
     fn of(spec: MachineSpec, boot: Boot) -> Self {
@@ -151,6 +202,12 @@ pub enum MachineError {
     /// A firmware was chosen where it is not the plan's to choose.
     #[error("a machine with `boot = \"chromeos\"` starts as a Chromebook does: leave out its `firmware`")]
     Firmware,
+    /// What a Chromebook's firmware starts has an x86-64 kernel.
+    #[error("`boot = \"chromeos\"` starts machines with `arch = \"x86-64\"` only")]
+    Chromebook,
+    /// A BIOS was chosen for a processor that never had one.
+    #[error("a machine with `arch = \"aarch64\"` has no BIOS: leave out its `firmware`, or set it to `uefi`")]
+    NoBios,
     /// A machine extends itself.
     #[error("machine `{}` extends itself: {}", path[path.len() - 1], path.join(" → "))]
     Cycle {
@@ -234,6 +291,12 @@ mod tests {
             machines(&[("a", MachineSpec { firmware: Some(Firmware::Bios), ..MachineSpec::default() })]);
         let error_of = Machine::resolve(Some(&Name::fixed("a")), &bios, Boot::Chromeos).unwrap_err();
         insta::assert_snapshot!(error_of, @r#"a machine with `boot = "chromeos"` starts as a Chromebook does: leave out its `firmware`"#);
+        let of = |firmware, boot| {
+            let spec = MachineSpec { arch: Some(Arch::Aarch64), firmware, ..MachineSpec::default() };
+            Machine::resolve(Some(&Name::fixed("a")), &machines(&[("a", spec)]), boot).unwrap_err()
+        };
+        insta::assert_snapshot!(of(Some(Firmware::Bios), Boot::Disk), @r#"a machine with `arch = "aarch64"` has no BIOS: leave out its `firmware`, or set it to `uefi`"#);
+        insta::assert_snapshot!(of(None, Boot::Chromeos), @r#"`boot = "chromeos"` starts machines with `arch = "x86-64"` only"#);
         insta::assert_snapshot!(error("x", &Machines::new()), @"there is no machine `x`: the plan has no `[machine.NAME]`");
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bootway_exec::{Cmd, Cx};
-use bootway_plan::step::{self, Attach, Boot, Channel, Forward, Machines};
+use bootway_plan::step::{self, Arch, Attach, Boot, Channel, Forward, Machines};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::{
@@ -32,6 +32,12 @@ impl Setup {
     /// What `step` says.
     pub(crate) fn of(cx: &Cx<'_>, step: &step::Vm, machines: &Machines) -> Result<Self, VmError> {
         let machine = Machine::resolve(step.machine.as_ref(), machines, step.boot)?;
+        for check in step.all_checks() {
+            let asked = check.kind().and_then(|kind| {
+                machine.can_be_asked(&kind).map_err(|why| format!("check `{}` {why}", check.name))
+            });
+            asked.map_err(VmError::Check)?;
+        }
         let media = media(cx, step)?;
         let ssh_key =
             step.ssh_key.as_ref().map(|key| cx.input(key).map(|key| key.path.clone())).transpose()?;
@@ -65,7 +71,7 @@ impl Setup {
         let mut guest = Guest::start(cx, &self.command(memory, cx.scratch), start)?;
         if waits {
             guest.forward(self.forwards())?;
-            guest.control(Request::Start, PATIENCE)?;
+            guest.control(&Request::Start, PATIENCE)?;
         }
         Ok(guest)
     }
@@ -74,9 +80,10 @@ impl Setup {
     pub(crate) fn beginning(&self) -> Start {
         Start {
             cmdline: None,
-            // Pixels of a graphical screen are no text.
-            screen: self.machine.screen,
+            // Pixels of a graphical screen are no text, and only a PC has another.
+            screen: self.machine.screen && self.machine.arch == Arch::X8664,
             port: matches!(self.machine.channel, Channel::Port | Channel::Systemd),
+            tpm: self.machine.tpm,
             restored: false,
             waits: self.forwards().next().is_some(),
         }

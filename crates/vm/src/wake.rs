@@ -1,9 +1,11 @@
 //! What a restored guest needs to be told: which time it is, and something that no other copy of it knows.
 //!
 //! Its clock stands where it was saved, and all copies draw the same random numbers. No shell can set both, so a program
-//! of 272 bytes is put into the guest while it is saved, and is run when it is restored.
+//! of some 300 bytes is put into the guest while it is saved, and is run when it is restored.
 
 use std::time::Duration;
+
+use bootway_plan::step::Arch;
 
 /// The program reads [`MESSAGE`] bytes from its standard input, sets the clock, adds the entropy and has the kernel draw
 /// from it at once. Its exit code is 0, or which of the five failed.
@@ -34,6 +36,25 @@ const CODE: [u8; 152] = [
     b'/', b'd', b'e', b'v', b'/', b'u', b'r', b'a', b'n', b'd', b'o', b'm', 0,
 ];
 
+/// The same for 64-bit ARM, where `open` is `openat(AT_FDCWD, …)`. Source: Linux, `include/uapi/asm-generic/unistd.h`.
+#[rustfmt::skip]
+const ARM_CODE: [u32; 45] = [
+    // sub sp, #96;  read(0, sp, 88);  w19 = 1;  exit if it is not 88
+    0xd101_83ff, 0xd280_0000, 0x9100_03e1, 0xd280_0b02, 0xd280_07e8, 0xd400_0001, 0xd280_0033, 0xf101_601f, 0x5400_03c1,
+    // clock_settime(0, sp);  w19 = 2;  exit if it is not 0
+    0xd280_0000, 0x9100_03e1, 0xd280_0e08, 0xd400_0001, 0xd280_0053, 0xb500_0300,
+    // openat(-100, "/dev/urandom", 1, 0);  w19 = 3;  exit if it is negative
+    0x9280_0c60, 0x1000_0321, 0xd280_0022, 0xd280_0003, 0xd280_0708, 0xd400_0001, 0xd280_0073, 0xb7f8_0200,
+    // x20 = it;  ioctl(x20, 0x40085203, sp + 16);  w19 = 4;  exit if it is not 0
+    0xaa00_03f4, 0x528a_4061, 0x72a8_0101, 0x9100_43e2, 0xd280_03a8, 0xd400_0001, 0xd280_0093, 0xb500_0100,
+    // ioctl(x20, 0x5207);  w19 = 5;  exit if it is not 0;  w19 = 0
+    0xaa14_03e0, 0x528a_40e1, 0xd280_03a8, 0xd400_0001, 0xd280_00b3, 0xb500_0040, 0xd280_0013,
+    // exit(w19)
+    0xaa13_03e0, 0xd280_0ba8, 0xd400_0001,
+    // "/dev/urandom"
+    0x7665_642f, 0x6172_752f, 0x6d6f_646e, 0,
+];
+
 /// Bytes of entropy: what a kernel draws from holds 32.
 pub(crate) const ENTROPY: usize = 64;
 
@@ -50,12 +71,16 @@ const NAME: &str = ".bootway-wake";
 const HEADERS: usize = 120;
 
 /// The program, as a file. Source: ELF-64 object file format, version 1.5; System V ABI for AMD64.
-fn program() -> Vec<u8> {
+fn program(arch: Arch) -> Vec<u8> {
     const BASE: u64 = 0x40_0000;
-    let size = (HEADERS + CODE.len()) as u64;
+    let (processor, code) = match arch {
+        Arch::X8664 => (62, CODE.to_vec()),
+        Arch::Aarch64 => (183, ARM_CODE.into_iter().flat_map(u32::to_le_bytes).collect()),
+    };
+    let size = (HEADERS + code.len()) as u64;
     let mut file = b"\x7FELF\x02\x01\x01".to_vec();
     file.resize(16, 0);
-    file.extend_from_slice(&[2, 0, 62, 0, 1, 0, 0, 0]); // An executable for AMD64.
+    file.extend_from_slice(&[2, 0, processor, 0, 1, 0, 0, 0]); // An executable.
     file.extend_from_slice(&(BASE + HEADERS as u64).to_le_bytes());
     file.extend_from_slice(&64_u64.to_le_bytes());
     file.extend_from_slice(&[0; 12]);
@@ -64,7 +89,7 @@ fn program() -> Vec<u8> {
     for field in [0, BASE, BASE, size, size, 0x1000] {
         file.extend_from_slice(&u64::to_le_bytes(field));
     }
-    file.extend_from_slice(&CODE);
+    file.extend_from_slice(&code);
     file
 }
 
@@ -74,8 +99,8 @@ fn octal(bytes: &[u8]) -> String {
 }
 
 /// A command that puts the program into a guest, and prints where it is. It fails if it cannot be started from anywhere.
-pub(crate) fn install() -> String {
-    let file = octal(&program());
+pub(crate) fn install(arch: Arch) -> String {
+    let file = octal(&program(arch));
     format!(
         "for d in {PLACES}; do f=${{d%/}}/{NAME}; \
          {{ rm -f $f; printf '{file}' >$f && chmod 700 $f; }} 2>/dev/null || continue; \
@@ -120,11 +145,12 @@ mod tests {
         let runner = SystemRunner::default();
         let sandbox = Sandbox::new(&runner);
         let path = sandbox.cx().scratch.join(NAME);
-        fs_err::write(&path, program()).unwrap();
+        fs_err::write(&path, program(Arch::X8664)).unwrap();
         fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
         let ended = run_cmd(&sandbox.cx(), &Cmd::user(path.as_str()));
         assert!(matches!(ended, Err(RunError::Failed { exit: Exit::Code(1), .. })), "{ended:?}");
-        assert_eq!(program().len(), 272);
+        assert_eq!(program(Arch::X8664).len(), 272);
+        assert_eq!(program(Arch::Aarch64).len(), 300);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{fmt, io, time::Duration};
 
 use bootway_exec::{Exit, MissingInput, RunError, SpawnError};
-use bootway_plan::{Class, Explain, Failure};
+use bootway_plan::{Class, Explain, Failure, step::Arch};
 use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
@@ -30,8 +30,26 @@ pub enum VmError {
     #[error(transparent)]
     Input(#[from] MissingInput),
     /// There is no UEFI firmware here.
-    #[error("this host has no UEFI firmware for QEMU")]
-    NoFirmware,
+    #[error("this host has no UEFI firmware for QEMU{}", of_arch(*arch))]
+    NoFirmware {
+        /// For which processor.
+        arch: Arch,
+    },
+    /// The machine's TPM does not come to be there.
+    #[error("the machine's TPM did not listen within {}", seconds(*limit))]
+    NoTpm {
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// The machine's TPM is gone.
+    #[error("the machine's TPM, which is swtpm, {exit}")]
+    Tpm {
+        /// How it ended.
+        exit: Exit,
+        /// What it printed.
+        #[source]
+        said: Option<Said>,
+    },
     /// KVM was asked for and does not work.
     #[error("the machine asks for KVM: {reason}")]
     NoKvm {
@@ -264,7 +282,9 @@ impl Explain for VmError {
             Self::Input(error) => error.class(),
             Self::Test { error, .. } => error.class(),
             Self::Check(_) | Self::Nothing { .. } => Class::Plan,
-            Self::NoFirmware
+            Self::NoFirmware { .. }
+            | Self::NoTpm { .. }
+            | Self::Tpm { .. }
             | Self::NoKvm { .. }
             | Self::Probe(_)
             | Self::Spawn(_)
@@ -294,8 +314,11 @@ impl Explain for VmError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Spawn(error) => error.hint(),
-            Self::NoFirmware => {
+            Self::NoFirmware { arch: Arch::X8664 } => {
                 Some("install it: `apt-get install ovmf`, or set the machine's `firmware = \"bios\"`".to_owned())
+            }
+            Self::NoFirmware { arch: Arch::Aarch64 } => {
+                Some("install it: `apt-get install qemu-efi-aarch64`".to_owned())
             }
             Self::NoKvm { .. } => Some("set the machine's `accel = \"auto\"`, or use a host with KVM".to_owned()),
             Self::NotChosen { failure, .. } => failure.hint.clone(),
@@ -319,6 +342,8 @@ impl Explain for VmError {
             | Self::Probe(_)
             | Self::Io { .. }
             | Self::NoControl { .. }
+            | Self::NoTpm { .. }
+            | Self::Tpm { .. }
             | Self::Control { .. }
             | Self::GaveUp { .. }
             | Self::Finding { .. }
@@ -412,6 +437,13 @@ pub(crate) fn seconds(span: Duration) -> String {
 /// A QEMU that does not like its options needs no second.
 fn when(after: Duration) -> String {
     if after < Duration::from_secs(1) { "at once".to_owned() } else { format!("after {}", seconds(after)) }
+}
+
+const fn of_arch(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X8664 => "",
+        Arch::Aarch64 => " and 64-bit ARM",
+    }
 }
 
 fn because(reason: Option<&str>) -> String {

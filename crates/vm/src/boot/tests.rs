@@ -3,19 +3,25 @@
 use bootway_exec::{Input, Reply, Runner, Sandbox, ScriptedRunner, SystemRunner, Tool};
 use bootway_plan::{
     ArtifactKind, Bytes, Digest, Failure, Name, Source, Stream,
-    step::{Attach, MachineSpec},
+    step::{Arch, Attach, MachineSpec},
 };
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::*;
 use crate::{ImageFile, Media, commands};
 
+mod arm;
+mod checks;
 mod chromebook;
 mod cpio;
+mod files;
+mod exact;
 mod mute;
 mod opened;
+mod picture;
 mod sector;
 mod suite;
+mod tpm;
 
 /// The file that tests boot.
 fn kernel() -> Utf8PathBuf {
@@ -63,6 +69,8 @@ struct Seen {
     events: Vec<EventKind>,
     /// The image afterwards.
     disk: Option<Vec<u8>>,
+    /// Files that stay with the run, by their path in its directory.
+    kept: Vec<(String, Vec<u8>)>,
 }
 
 impl Seen {
@@ -136,7 +144,25 @@ fn boot_loaded(
     late(&sandbox);
     let (step, machines) = parse(step, machine);
     let result = vm(&sandbox.cx(), &step, &machines, loader);
-    Seen { result, events: sandbox.events(), disk: fs_err::read(sandbox.root().join("disk")).ok() }
+    let (disk, kept) = (fs_err::read(sandbox.root().join("disk")).ok(), kept_in(sandbox.cx().kept));
+    Seen { result, events: sandbox.events(), disk, kept }
+}
+
+/// Files in `dir` and the directories in it.
+fn kept_in(dir: &Utf8Path) -> Vec<(String, Vec<u8>)> {
+    let (mut found, mut dirs) = (Vec::new(), vec![dir.to_owned()]);
+    while let Some(next) = dirs.pop() {
+        for entry in next.read_dir_utf8().into_iter().flatten().flatten() {
+            if entry.path().is_dir() {
+                dirs.push(entry.into_path());
+            } else {
+                let name = entry.path().strip_prefix(dir).unwrap().to_string();
+                found.push((name, fs_err::read(entry.path()).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
 }
 
 fn add(sandbox: &mut Sandbox, name: &str, path: Utf8PathBuf) {
@@ -405,7 +431,7 @@ fn the_preview_is_the_transcript() {
             images: vec![ImageFile { path: sandbox.root().join("disk"), attach: Attach::Virtio }],
             ..Media::default()
         };
-        let firmware = FirmwareFiles::find();
+        let firmware = FirmwareFiles::find(machine.arch);
         assert!(firmware.is_some(), "install ovmf: `apt-get install ovmf`");
         let host = Host { accel: AccelKind::Tcg, firmware };
         preview = commands(&machine, step.boot, &media, &host, sandbox.cx().scratch)
@@ -420,7 +446,8 @@ fn the_preview_is_the_transcript() {
 #[test]
 fn what_a_host_lacks_is_told_with_how_to_get_it() {
     let all = [
-        VmError::NoFirmware,
+        VmError::NoFirmware { arch: Arch::X8664 },
+        VmError::NoFirmware { arch: Arch::Aarch64 },
         VmError::NoKvm { reason: "this host has no /dev/kvm".to_owned() },
         VmError::NoControl { limit: Duration::from_mins(1) },
         VmError::StepLimit { limit: Duration::from_millis(1500) },

@@ -15,10 +15,7 @@ use crate::{
     told,
 };
 
-/// Where a file is as text, on its way into the guest.
-const TEXT: &str = "/tmp/.bootway-in";
-
-/// What ends that text.
+/// What ends the text that a file is on its way into the guest.
 const END: &str = "_bwend";
 
 /// More goes through a disk or the network.
@@ -42,10 +39,10 @@ impl Checks<'_> {
                 bytes.len()
             ));
         }
-        let text = format!("cat >{TEXT} <<'{END}'\n{}{END}\n", to_base64(&bytes));
-        self.type_to_shell(&format!("# {} bytes of `{path}`", bytes.len()), &text);
         let to = quoted(&copy.to);
-        let command = format!("base64 -d <{TEXT} >{to} && chmod 755 {to} && rm -f {TEXT} && sha256sum <{to}");
+        let text = format!("base64 -d >{to} <<'{END}'\n{}{END}\n", to_base64(&bytes));
+        self.type_to_shell(&format!("# {} bytes of `{path}`", bytes.len()), &text);
+        let command = format!("chmod 755 {to} && sha256sum <{to}");
         match self.command(&command, PATIENCE)?.answer(&command, PATIENCE) {
             Ok((output, 0)) if output.split(' ').next() == Some(&Digest::of(&bytes).to_string()) => {
                 Ok(Decision::new(Verdict::Passed, format!("{} bytes are in `{}`", bytes.len(), copy.to)))
