@@ -27,7 +27,8 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::commands::{
     build::Build, check::Check, completions::Completions, doctor::Doctor, gc::Gc, generate::Generate,
-    inspect::Inspect, plan::Plan, report::Report, status::Status, targets::Targets, up::Up,
+    inspect::Inspect, plan::Plan, queue::Queue, report::Report, status::Status, targets::Targets, up::Up,
+    vm::Vm,
 };
 use crate::{squashfs::Squashfs, write::Write};
 
@@ -53,9 +54,11 @@ enum Command {
     Doctor(Doctor),
     Gc(Gc),
     Up(Up),
+    Vm(Vm),
     Targets(Targets),
     Generate(Generate),
     Report(Report),
+    Queue(Queue),
     Inspect(Inspect),
     Write(Write),
     Squashfs(Squashfs),
@@ -94,9 +97,11 @@ pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> u8 {
         Command::Doctor(it) => it.run(),
         Command::Gc(it) => it.run(),
         Command::Up(it) => it.run(cli.color),
+        Command::Vm(it) => it.run(cli.color),
         Command::Targets(it) => it.run(),
         Command::Generate(it) => it.run(),
         Command::Report(it) => it.run(),
+        Command::Queue(it) => it.run(),
         Command::Inspect(it) => it.run(),
         Command::Write(it) => it.run(cli.color),
         Command::Squashfs(it) => it.run(cli.color, &notes),

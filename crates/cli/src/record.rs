@@ -12,7 +12,7 @@ use bootway_report::{
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 
-use crate::{signals::Signals, style};
+use crate::{commands::queue, signals::Signals, style};
 
 /// How a plan is run
 #[derive(Clone, Debug, Default, Args)]
@@ -125,7 +125,9 @@ pub(crate) fn record_by(
     let whole = Whole::new(work, &run_dir);
     let (outcome, report) =
         watch(sinks, |emit| build(loaded, machine, &options, &|event| whole.emit(event, emit)));
-    match keep(work, &run_dir, &report, args) {
+    let kept =
+        keep(work, &run_dir, &report, args).and_then(|()| queue::after_run(&loaded.dir, &run_dir, &report));
+    match kept {
         // What failed first is what a person must hear of last.
         Err(failure) if outcome.exit_code() != 0 => style::say(&failure.to_string()),
         kept => kept?,

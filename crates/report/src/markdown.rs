@@ -152,7 +152,7 @@ fn artifacts(md: &mut String, report: &Report) {
 }
 
 /// Text that no Markdown, table or HTML takes for its own.
-fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     let mut safe = String::new();
     for c in one_line(text).chars() {
         match c {
@@ -166,7 +166,7 @@ fn cell(text: &str) -> String {
 }
 
 /// `text` in backticks, more of them than it has itself.
-fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     let text = one_line(text).replace('|', "\\|");
     let fence = "`".repeat(longest_run(&text) + 1);
     if fence.len() > 1 { format!("{fence} {text} {fence}") } else { format!("`{text}`") }

@@ -3,13 +3,17 @@
 use bootway_plan::{Class, Failure, StepId, exit_code};
 use bootway_report::{Pictures, read_log, to_html, to_json, to_junit, to_markdown};
 use camino::Utf8PathBuf;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
+use super::report_timings::Timings;
 use crate::open::PlanArgs;
 
 /// Make the report of a run again, from its log alone
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Report {
+    #[command(subcommand)]
+    about: Option<About>,
     #[command(flatten)]
     plan: PlanArgs,
     /// The run: the name of a directory below `runs`, or the path of a log; the last one unless said
@@ -26,6 +30,11 @@ pub(crate) struct Report {
     log: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum About {
+    Timings(Timings),
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Form {
     /// One self-contained page
@@ -40,6 +49,9 @@ enum Form {
 
 impl Report {
     pub(crate) fn run(&self) -> Result<u8, Failure> {
+        if let Some(About::Timings(timings)) = &self.about {
+            return timings.run();
+        }
         let log = self.log_path()?;
         if let Some(step) = &self.step {
             return print_log(&log, step);
