@@ -6,6 +6,7 @@
 //!   roots/STEP/N   roots of Nix that keep earlier builds, if the plan wants that
 //!   failed/STEP/   what a step worked with that failed; until it passes
 //!   scratch/STEP/  what a step works with; empty between runs
+//!   debug/NAME/    a guest that is kept for somebody to look at, as long as it is
 //!   runs/UTC/      events.jsonl and the reports
 //!   children/      process groups that run now
 //!   cache/         files by content; digests of files that have not changed
@@ -82,6 +83,11 @@ impl Work {
         self.root.join("kept").join(step.as_str())
     }
 
+    /// Where guests are that are kept for somebody to look at.
+    pub fn debug(&self) -> Utf8PathBuf {
+        self.root.join("debug")
+    }
+
     /// Where runs are recorded.
     pub fn runs(&self) -> Utf8PathBuf {
         self.root.join("runs")
@@ -155,6 +161,7 @@ impl Work {
         for entry in fs_err::read_dir(self.root.join("scratch"))? {
             remove_all(entry?.path())?;
         }
+        bootway_vm::sweep(&self.debug())?;
         for entry in fs_err::read_dir(&self.cache)? {
             let entry = entry?;
             if entry.file_name().to_string_lossy().starts_with(".partial-") {

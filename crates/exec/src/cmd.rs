@@ -120,6 +120,26 @@ impl Cmd {
         self
     }
 
+    /// The same, started by another program, which is given the line of this one behind its own `args`.
+    #[must_use]
+    pub fn started_by(mut self, program: impl Into<String>, args: &[&str]) -> Self {
+        let own = std::mem::replace(&mut self.program, Program::User(program.into()));
+        let line = std::mem::take(&mut self.args);
+        let before = args.iter().map(|arg| (*arg).to_owned()).chain([own.as_str().to_owned()]);
+        self.args = before.chain(line).collect();
+        self
+    }
+
+    /// The directory that it runs in, if that is not this process's.
+    pub fn directory(&self) -> Option<&Utf8Path> {
+        self.dir.as_deref()
+    }
+
+    /// Whether somebody is to write to its standard input.
+    pub fn is_talked_to(&self) -> bool {
+        self.stdin == Stdin::Pipe
+    }
+
     pub(crate) fn stdin_exists(&self) -> bool {
         if let Stdin::File(file) = &self.stdin { file.exists() } else { true }
     }
@@ -207,6 +227,12 @@ mod tests {
             .env("SOURCE_DATE_EPOCH", "0")
             .dir("/scratch".into());
         insta::assert_snapshot!(cmd, @r"cd /scratch && SOURCE_DATE_EPOCH=0 mke2fs -L 'it'\''s a label' out.ext2");
+    }
+
+    #[test]
+    fn who_starts_it_is_given_its_line() {
+        let cmd = Cmd::new(Tool::Mke2fs).args(["-L", "a b"]).env("A", "b").dir("/scratch".into());
+        insta::assert_snapshot!(cmd.started_by("/bin/nice", &["-n", "19"]), @"");
     }
 
     #[test]

@@ -309,6 +309,14 @@ mod tests {
         process.kill();
     }
 
+    /// A pipe holds 64 KiB.
+    #[test]
+    fn who_writes_to_a_program_that_reads_nothing_does_not_wait() {
+        let mut process = SystemRunner::default().spawn(&sh("exec sleep 1000").stdin_pipe()).unwrap();
+        process.write(&vec![b'x'; 1 << 20]).unwrap();
+        process.kill();
+    }
+
     #[test]
     fn a_silent_program_has_a_heartbeat() {
         let runner = SystemRunner::default();

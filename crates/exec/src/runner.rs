@@ -18,8 +18,26 @@ pub trait Process: fmt::Debug + Send {
     /// Waits up to `patience` for the next thing to happen.
     fn poll(&mut self, patience: Duration) -> Poll;
 
-    /// Sends bytes to its standard input, which must be a pipe.
+    /// Sends bytes to its standard input, which must be a pipe; does not wait until they are read.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Its number on this machine, if it has one.
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+
+    /// Leaves it to somebody who looks after it when this is dropped, for a person who wants to look at it because of
+    /// `why`; how to get at it then, or nothing if its runner leaves nothing to anybody.
+    ///
+    /// # Errors
+    ///
+    /// If who was to look after it does not.
+    fn leave(&mut self, _why: &str) -> io::Result<Option<String>> {
+        Ok(None)
+    }
+
+    /// From now on it is nobody's of ours: dropping this does not end it, and there is no record of it.
+    fn let_go(&mut self) {}
 
     /// What it and everything it started have used so far.
     fn usage(&self) -> Usage {

@@ -52,9 +52,10 @@ struct SystemProcess {
     handle: duct::Handle,
     /// Disconnects when both pipes are at their end.
     output: Receiver<(Stream, Vec<u8>)>,
-    stdin: Option<PipeWriter>,
+    stdin: Option<Sender<Vec<u8>>>,
     group: u32,
-    _record: Option<ChildFile>,
+    record: Option<ChildFile>,
+    is_free: bool,
 }
 
 impl SystemRunner {
@@ -80,7 +81,7 @@ impl SystemRunner {
             Stdin::File(file) => expression.stdin_file(fs_err::File::open(file)?.into_file()),
             Stdin::Pipe => {
                 let (end, writer) = io::pipe()?;
-                stdin = Some(writer);
+                stdin = Some(feed(writer));
                 expression.stdin_file(end)
             }
         };
@@ -98,7 +99,7 @@ impl SystemRunner {
         let (sender, output) = channel();
         forward(Stream::Stdout, stdout, sender.clone());
         forward(Stream::Stderr, stderr, sender);
-        Ok(SystemProcess { handle, output, stdin, group, _record: record })
+        Ok(SystemProcess { handle, output, stdin, group, record, is_free: false })
     }
 }
 
@@ -112,6 +113,18 @@ fn forward(stream: Stream, mut pipe: PipeReader, sender: Sender<(Stream, Vec<u8>
             }
         }
     });
+}
+
+/// Writes what comes to `pipe`, for somebody who has no time to wait until it is read.
+fn feed(mut pipe: PipeWriter) -> Sender<Vec<u8>> {
+    let (sender, texts) = channel::<Vec<u8>>();
+    thread::spawn(move || {
+        // Who has ended reads no more, and its exit says so.
+        while let Ok(text) = texts.recv()
+            && pipe.write_all(&text).is_ok()
+        {}
+    });
+    sender
 }
 
 impl Process for SystemProcess {
@@ -129,9 +142,18 @@ impl Process for SystemProcess {
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.stdin {
-            Some(stdin) => stdin.write_all(bytes),
+            Some(stdin) => stdin.send(bytes.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe.into()),
             None => Err(io::Error::other("standard input is not a pipe")),
         }
+    }
+
+    fn pid(&self) -> Option<u32> {
+        Some(self.group)
+    }
+
+    fn let_go(&mut self) {
+        self.is_free = true;
+        self.record = None;
     }
 
     fn usage(&self) -> Usage {
@@ -155,6 +177,8 @@ impl Process for SystemProcess {
 
 impl Drop for SystemProcess {
     fn drop(&mut self) {
-        self.kill();
+        if !self.is_free {
+            self.kill();
+        }
     }
 }

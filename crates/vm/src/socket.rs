@@ -22,9 +22,14 @@ fn path(dir: &OwnedFd, name: &str) -> String {
 
 /// A connection to the socket `name` that never waits, if somebody listens by now.
 pub(crate) fn connect(dir: &OwnedFd, name: &str) -> Option<UnixStream> {
-    let stream = UnixStream::connect(path(dir, name)).ok()?;
+    let stream = reach(dir, name).ok()?;
     stream.set_nonblocking(true).ok()?;
     Some(stream)
+}
+
+/// A connection to the socket `name`.
+pub(crate) fn reach(dir: &OwnedFd, name: &str) -> io::Result<UnixStream> {
+    UnixStream::connect(path(dir, name))
 }
 
 /// The socket `name`, made.
