@@ -125,8 +125,11 @@ pub(crate) fn record_by(
     let whole = Whole::new(work, &run_dir);
     let (outcome, report) =
         watch(sinks, |emit| build(loaded, machine, &options, &|event| whole.emit(event, emit)));
-    let kept =
-        keep(work, &run_dir, &report, args).and_then(|()| queue::after_run(&loaded.dir, &run_dir, &report));
+    let kept = keep(work, &run_dir, &report, args);
+    // A queue that cannot be read takes nothing away from the run.
+    if let Err(failure) = queue::after_run(&loaded.dir, &run_dir, &report) {
+        style::say(&failure.to_string());
+    }
     match kept {
         // What failed first is what a person must hear of last.
         Err(failure) if outcome.exit_code() != 0 => style::say(&failure.to_string()),

@@ -7,7 +7,7 @@
 //!   failed/STEP/   what a step worked with that failed; until it passes
 //!   scratch/STEP/  what a step works with; empty between runs
 //!   debug/NAME/    a guest that is kept for somebody to look at, as long as it is
-//!   runs/UTC/      events.jsonl and the reports
+//!   runs/UTC/      events.jsonl, the reports, and kept/STEP: logs and pictures of guests
 //!   children/      process groups that run now
 //!   cache/         files by content; digests of files that have not changed
 //!   lock           pid of the run that holds the directory

@@ -3,7 +3,8 @@
 
 use bootway_exec::{Cmd, Sandbox, SystemRunner, run};
 use bootway_plan::{
-    Artifact, ArtifactKind, Bytes, Class, Digest, Event, EventKind, Failure, Name, Stream, Verdict,
+    Artifact, ArtifactKind, Bytes, Class, Digest, Event, EventKind, Failure, GuestImage, GuestInfo, Kept,
+    KeptKind, Name, Slower, Stream, Timing, Verdict,
 };
 use bootway_report::{Pictures, Report, read_log, to_html, to_junit, to_markdown};
 use camino::Utf8Path;
@@ -37,6 +38,30 @@ fn hostile() -> Report {
         digest: Digest::of(b""),
     };
     events.push(step(5, EventKind::Made(artifact)));
+    let image =
+        GuestImage { source: evil(), path: evil().into(), digest: Digest::of(b""), size: Bytes::new(1) };
+    events.push(step(
+        5,
+        EventKind::Guest(Box::new(GuestInfo {
+            machine: Some(Name::fixed("m")),
+            boot: evil(),
+            firmware: evil(),
+            memory: Bytes::new(1),
+            cpus: 1,
+            accel: evil(),
+            accel_reason: evil(),
+            images: vec![image],
+        })),
+    ));
+    events.push(step(5, EventKind::Timing(Timing { name: evil(), ms: 1, test: Some(evil()) })));
+    for what in [KeptKind::Log, KeptKind::Screenshot, KeptKind::Diagnostics] {
+        let kept = Kept { what, label: evil(), path: evil().into(), test: Some(evil()) };
+        events
+            .push(step(5, EventKind::Kept(Kept { path: format!("kept/{}", evil()).into(), ..kept.clone() })));
+        events.push(step(5, EventKind::Kept(kept)));
+    }
+    let slower = Slower { what: evil(), ms: 9, usual_ms: 1, runs: 5 };
+    events.push(Event::of_run(5, EventKind::Slower(slower)));
     events.push(step(6, EventKind::Failed(Failure::new(Class::Step, evil()).because(evil()).hint(evil()))));
     events.push(Event::of_run(7, EventKind::Failed(Failure::new(Class::Bug, evil()))));
     Report::of(&events)
