@@ -12,7 +12,7 @@ use serde_json::Value;
 fn crates_use_only_what_the_architecture_allows() {
     insta::assert_snapshot!(edges(), @"
     chromeos -> exec image plan
-    cli -> chromeos engine exec image nix plan report squashfs
+    cli -> chromeos engine exec image nix plan report squashfs vm
     engine -> chromeos exec image nix plan source sysroot vm
     exec -> pdeath plan
     image -> exec plan squashfs
