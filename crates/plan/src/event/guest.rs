@@ -102,7 +102,8 @@ pub struct Slower {
 impl std::fmt::Display for Slower {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { what, ms, usual_ms, runs } = self;
-        let (took, usual) = (*ms as f64 / 1000.0, *usual_ms as f64 / 1000.0);
-        write!(f, "{what} took {took:.1} s; the median of {runs} good runs before is {usual:.1} s")
+        let seconds = |ms: u64| format!("{}.{} s", ms / 1000, ms % 1000 / 100);
+        let (took, usual) = (seconds(*ms), seconds(*usual_ms));
+        write!(f, "{what} took {took}; the median of {runs} good runs before is {usual}")
     }
 }
