@@ -136,12 +136,9 @@ pub(crate) fn record_by(
         kept => kept?,
     }
     if !args.json {
-        let (html, log) = (short(&run_dir.join("report.html")), short(&log));
-        let image = image(&outcome);
-        let mut places: Vec<(&str, &Utf8Path)> =
-            image.iter().map(|image| ("image", image.as_path())).collect();
-        places.push(if args.no_report { ("log", &log) } else { ("report", &html) });
         let style = style::terminal(color, args.verbose);
+        let places = places(&run_dir, &outcome, args);
+        let places: Vec<_> = places.iter().map(|(name, path)| (*name, path.as_path())).collect();
         style::say(summary(&report, &style, &places).trim_end());
         if is_tier {
             style::say(&Tally::of(&report).text(&style));
@@ -195,6 +192,13 @@ fn keep(work: &Work, run_dir: &Utf8Path, report: &Report, args: &RunArgs) -> Res
     let Some(dir) = &args.report_dir else { return Ok(()) };
     fs_err::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
     write_all(dir, report, &pictures)
+}
+
+/// Where a person looks next.
+fn places(run_dir: &Utf8Path, outcome: &Outcome, args: &RunArgs) -> Vec<(&'static str, Utf8PathBuf)> {
+    let record = if args.no_report { ("log", "events.jsonl") } else { ("report", "report.html") };
+    let image = image(outcome).map(|image| ("image", image));
+    image.into_iter().chain([(record.0, short(&run_dir.join(record.1)))]).collect()
 }
 
 /// The last disk that is good, for a person who wants to have it.

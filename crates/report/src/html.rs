@@ -149,7 +149,7 @@ fn failures(page: &mut String, report: &Report) -> fmt::Result {
                 Escaped(&line)
             )?;
         }
-        screens::files(page, step)?;
+        screens::files(page, step, "<p class=\"name\">Files of the run</p>")?;
         let lines = step.last_lines(LAST_LINES);
         if !lines.is_empty() {
             writeln!(page, "<p class=\"name\">Its last {}</p>", number(lines.len() as u64, "line"))?;

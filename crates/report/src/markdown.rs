@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use bootway_plan::Verdict;
+use bootway_plan::{KeptKind, Verdict};
 
 use crate::{
     Outcome, Report, State, rerun_line,
@@ -54,15 +54,11 @@ fn failures(md: &mut String, report: &Report) {
         if let Some(run) = &report.run {
             let _ = writeln!(md, "\nAgain: {}", code(&rerun_line(run, &step.id)));
         }
-        for kept in step.kept.iter().filter(|it| it.what != bootway_plan::KeptKind::File) {
-            let _ = write!(
-                md,
-                "{}- {}: {}",
-                if kept.path == step.kept[0].path { "\n" } else { "" },
-                cell(&kept.label),
-                code(kept.path.as_str())
-            );
-            md.push('\n');
+        let kept = step.kept.iter().filter(|it| it.what != KeptKind::File);
+        let kept = kept.map(|it| format!("- {}: {}\n", cell(&it.label), code(it.path.as_str())));
+        let kept: String = kept.collect();
+        if !kept.is_empty() {
+            let _ = write!(md, "\n{kept}");
         }
         let lines: Vec<String> = step.last_lines(15).iter().map(|line| one_line(&line.text)).collect();
         if !lines.is_empty() {

@@ -124,17 +124,8 @@ impl<W: Write> Terminal<W> {
                 self.line(at, tone, sign, &format!("{label}: {}", one_line(&it.to_string())));
             }
             kind if self.style.verbosity == Verbosity::Verbose => self.tell_more(at, &label, kind),
-            EventKind::Made(_)
-            | EventKind::Command { .. }
-            | EventKind::Line { .. }
-            | EventKind::Layout(_)
-            | EventKind::Finding(_)
-            | EventKind::Guest(_)
-            | EventKind::Timing(_)
-            | EventKind::Kept(_)
-            | EventKind::Slower(_)
-            | EventKind::RunStarted(_)
-            | EventKind::RunFinished { .. } => (),
+            // For the curious, or about the run.
+            _ => (),
         }
     }
 

@@ -13,7 +13,7 @@ use bootway_report::{
 use camino::{Utf8Path, Utf8PathBuf};
 use proptest::prelude::*;
 
-const NAMES: [&str; 6] = ["good", "failed", "check", "interrupted", "twelve", "shim"];
+const NAMES: [&str; 7] = ["good", "failed", "check", "interrupted", "twelve", "shim", "guests"];
 
 fn fixture(name: &str) -> Utf8PathBuf {
     Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../fixtures/events/{name}.jsonl"))

@@ -36,6 +36,10 @@ fn figure(page: &mut String, kept: &Kept, pictures: &Pictures) -> fmt::Result {
     page.push_str("<figure class=\"screen\">\n");
     match pictures.data_uri(&kept.path) {
         // What is in the address are digits of base 64.
+        Some(data) if is_ours(kept) => {
+            let path = Escaped(kept.path.as_str());
+            writeln!(page, "<a href=\"{path}\"><img alt=\"the screen at: {name}\" src=\"{data}\"></a>")?;
+        }
         Some(data) => writeln!(page, "<img alt=\"the screen at: {name}\" src=\"{data}\">")?,
         None => {
             page.push_str("<p class=\"missing\">not shown here: it is not there any more, or too big</p>\n")
@@ -43,6 +47,11 @@ fn figure(page: &mut String, kept: &Kept, pictures: &Pictures) -> fmt::Result {
     }
     let path = Escaped(kept.path.as_str());
     writeln!(page, "<figcaption>{name} <span class=\"id\">{path}</span></figcaption>\n</figure>")
+}
+
+/// Whether it is where a run keeps its files, and not somewhere that a log made up.
+fn is_ours(kept: &Kept) -> bool {
+    ["kept/", "../"].iter().any(|start| kept.path.as_str().starts_with(start))
 }
 
 fn title(kept: &Kept) -> String {
@@ -88,20 +97,19 @@ pub(super) fn of_step(page: &mut String, step: &StepReport) -> fmt::Result {
         }
         page.push_str("</dl>\n");
     }
-    files(page, step)
+    files(page, step, "<h3>Files of the run</h3>")
 }
 
-/// The files that stay of a step.
-pub(super) fn files(page: &mut String, step: &StepReport) -> fmt::Result {
+/// The files that stay of a step, below a title.
+pub(super) fn files(page: &mut String, step: &StepReport, title: &str) -> fmt::Result {
     if step.kept.is_empty() {
         return Ok(());
     }
-    page.push_str("<h3>Files of the run</h3>\n<ul class=\"kept\">\n");
+    writeln!(page, "{title}\n<ul class=\"kept\">")?;
     for kept in &step.kept {
-        let (title, path) = (title(kept), Escaped(kept.path.as_str()));
-        let title = Escaped(&title);
-        let is_ours = ["kept/", "../"].iter().any(|start| kept.path.as_str().starts_with(start));
-        if is_ours {
+        let (name, path) = (self::title(kept), Escaped(kept.path.as_str()));
+        let title = Escaped(&name);
+        if is_ours(kept) {
             writeln!(page, "<li>{title}: <a href=\"{path}\">{path}</a></li>")?;
         } else {
             writeln!(page, "<li>{title}: <span class=\"id\">{path}</span></li>")?;
