@@ -108,7 +108,11 @@ fn try_step(
                 emit(EventKind::Note { text: format!("attempt {attempt} of {attempts} failed: {cause}") });
             }
             Err(failure) => {
-                keep_for_a_look(work, &step.id, emit);
+                if failure.class == Class::Cancelled {
+                    discard(work, &step.id);
+                } else {
+                    keep_for_a_look(work, &step.id, emit);
+                }
                 return Err(failure.because(format!("step `{}` failed", step.id)));
             }
         }
@@ -281,6 +285,12 @@ const fn manifested(action: &Action) -> Manifested {
 
 fn failed_dir(work: &Work, step: &StepId) -> Utf8PathBuf {
     work.root().join("failed").join(step.as_str())
+}
+
+/// Removes what a step worked with that was stopped: there is nothing to be seen in it. The next run removes what stays.
+fn discard(work: &Work, step: &StepId) {
+    let _ = remove_all(work.partial(step));
+    let _ = remove_all(work.scratch(step));
 }
 
 /// Moves what a failed step worked with to where a person can look at it.

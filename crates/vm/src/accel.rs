@@ -60,6 +60,9 @@ impl fmt::Display for AccelProbe {
 /// A real KVM needs 0.1 s, nearly all of it QEMU's own start; a KVM that fails this is slower than emulation.
 const LIMIT: Duration = Duration::from_secs(2);
 
+/// What KVM is used through.
+const DEVICE: &str = "/dev/kvm";
+
 /// The probe's image, in the scratch directory.
 const ROM: &str = "probe.rom";
 
@@ -82,30 +85,32 @@ pub fn probe(cx: &Cx<'_>, arch: Arch) -> Result<AccelProbe, RunError> {
     if let Some(probe) = &*known {
         return Ok(probe.clone());
     }
-    let probe = match why_not() {
-        Some(reason) => AccelProbe::tcg(reason),
-        None => boot(cx, AccelKind::Kvm)?,
-    };
+    let probe = look(cx, Utf8Path::new(DEVICE), AccelKind::Kvm, LIMIT)?;
     *known = Some(probe.clone());
     Ok(probe)
 }
 
-/// What can be known without starting anything.
-fn why_not() -> Option<String> {
-    match fs_err::OpenOptions::new().read(true).write(true).open("/dev/kvm") {
-        Ok(_) => None,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Some("this host has no /dev/kvm".to_owned())
+/// Whether `accel`, which is used through `device`, works; within `limit`.
+fn look(cx: &Cx<'_>, device: &Utf8Path, accel: AccelKind, limit: Duration) -> Result<AccelProbe, RunError> {
+    match fs_err::OpenOptions::new().read(true).write(true).open(device) {
+        Ok(_) => boot(cx, accel, limit),
+        Err(error) => Ok(AccelProbe::tcg(why_not(device, &error))),
+    }
+}
+
+/// What it means that `device` cannot be opened.
+fn why_not(device: &Utf8Path, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => format!("this host has no {device}"),
+        std::io::ErrorKind::PermissionDenied => {
+            format!("this user may not open {device}: `sudo usermod -aG kvm $USER`, then log in again")
         }
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Some(
-            "this user may not open /dev/kvm: `sudo usermod -aG kvm $USER`, then log in again".to_owned(),
-        ),
-        Err(error) => Some(error.to_string()),
+        _ => error.to_string(),
     }
 }
 
 /// Boots the ROM with `accel`.
-fn boot(cx: &Cx<'_>, accel: AccelKind) -> Result<AccelProbe, RunError> {
+fn boot(cx: &Cx<'_>, accel: AccelKind, limit: Duration) -> Result<AccelProbe, RunError> {
     // A directory that cannot be written to shows when QEMU does not find the file.
     let _ = fs_err::write(cx.scratch.join(ROM), rom::image());
     let last = Mutex::new(None);
@@ -118,7 +123,7 @@ fn boot(cx: &Cx<'_>, accel: AccelKind) -> Result<AccelProbe, RunError> {
         }
         event => (cx.emit)(event),
     };
-    let ended = run(&Cx { emit: &emit, ..*cx }, &command(accel, cx.scratch));
+    let ended = run(&Cx { emit: &emit, ..*cx }, &command(accel, cx.scratch).limit(limit));
     let _ = fs_err::remove_file(cx.scratch.join(ROM)); // The whole directory is removed soon.
     let said = last.into_inner().unwrap_or_else(PoisonError::into_inner);
     judge(accel, ended, said)
@@ -146,7 +151,7 @@ fn judge<T>(
         }
         Err(RunError::TimedOut { limit, .. }) => Ok(AccelProbe::tcg(format!(
             "{accel} was probed and is too slow to use: what takes a working one milliseconds was not done after {} s",
-            limit.as_secs()
+            limit.as_secs_f64()
         ))),
         Err(RunError::Failed { exit, .. }) => {
             Ok(AccelProbe::tcg(format!("{accel} was probed and does not work: QEMU {exit}{said}")))
@@ -194,7 +199,7 @@ mod tests {
         let scripted = |reply| {
             let runner = ScriptedRunner::default().on(Tool::QemuX86, reply);
             let sandbox = Sandbox::new(&runner);
-            boot(&sandbox.cx(), AccelKind::Kvm)
+            boot(&sandbox.cx(), AccelKind::Kvm, LIMIT)
                 .map_or_else(|error| error.to_string(), |probe| probe.to_string())
         };
         let works = scripted(Reply::exits(rom::EXIT_CODE).stdout("ok\n"));
@@ -212,6 +217,24 @@ mod tests {
         `qemu-system-x86_64` is not on PATH
         TCG: KVM was probed and is too slow to use: what takes a working one milliseconds was not done after 2 s
         ");
+    }
+
+    /// The last is a QEMU that really has to be stopped: no emulation comes to its end in a millisecond.
+    #[test]
+    fn three_reasons_lead_to_one_fallback() {
+        let runner = SystemRunner::default();
+        let sandbox = Sandbox::new(&runner);
+        let device = sandbox.root().join("kvm");
+        let look = || look(&sandbox.cx(), &device, AccelKind::Tcg, Duration::from_millis(1)).unwrap();
+        let absent = look();
+        let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let unreadable = AccelProbe::tcg(why_not(Utf8Path::new(DEVICE), &denied));
+        fs_err::write(&device, "").unwrap();
+        let hangs = look();
+        let all = [absent, unreadable, hangs];
+        assert!(all.iter().all(|probe| probe.kind == AccelKind::Tcg));
+        let said = all.map(|probe| probe.reason).join("\n").replace(sandbox.root().as_str(), "[dir]");
+        insta::assert_snapshot!(said, @"");
     }
 
     #[test]

@@ -6,23 +6,24 @@ use std::{
 };
 
 use bootway_exec::{Cmd, Cx, Exit, Poll, Process};
-use bootway_plan::{Bytes, EventKind, Stream, step::Forward};
+use bootway_plan::{EventKind, Stream};
 use serde_json::Value;
 
 use crate::{
     VmError,
     ansi::Ansi,
     boot::LastWords,
-    command::SCREEN,
     console::Console,
-    keyboard,
     port::Port,
     qmp::{Cause, MachineEvent, Message, Qmp, Request},
-    screen::{self, Screen},
-    shell::OURS,
+    screen::Screen,
     tpm::Tpm,
-    watcher::{End, diagnosis},
 };
+
+mod control;
+mod forward;
+mod screen;
+mod talk;
 
 /// How often cancellation and time limits are looked at when the guest is silent.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -38,18 +39,6 @@ const CONTROL_LIMIT: Duration = Duration::from_mins(1);
 
 /// One QEMU in a thousand greets, and never answers (seen with 7.2): it is started anew.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
-
-/// How often a port may have been taken before QEMU got it.
-const PORT_TRIES: usize = 20;
-
-/// What is kept of what QEMU says: enough for the error that it ends with.
-const STDERR_LIMIT: usize = 20;
-
-/// How often the screen is looked at.
-const LOOK: Duration = Duration::from_millis(150);
-
-/// How long each key has for itself; QEMU holds it for 100 ms.
-const KEY: Duration = Duration::from_millis(150);
 
 /// A guest that runs, or has just ended.
 pub(crate) struct Guest<'a> {
@@ -196,11 +185,27 @@ impl<'a> Guest<'a> {
             (false, true) => PATIENCE,
             (false, false) => START_PATIENCE,
         };
-        let mut turn = Turn::default();
+        let mut turn = Turn { text: self.hear_process(patience)?, ..Turn::default() };
+        self.hear_control(&mut turn)?;
+        self.ask();
+        if let (Some(tpm), None) = (&mut self.tpm, self.ended) {
+            tpm.watch(self.cx)?;
+        }
+        if let Some(port) = &mut self.port {
+            turn.port = port.read();
+            if !turn.port.is_empty() {
+                self.hear();
+            }
+        }
+        Ok(turn)
+    }
+
+    /// What QEMU's process does: text of the console, if there is any.
+    fn hear_process(&mut self, patience: Duration) -> Result<Vec<u8>, VmError> {
         match self.process.poll(patience) {
             Poll::Output(Stream::Stdout | Stream::Console, bytes) => {
                 self.hear();
-                turn.text = self.ansi.push(&bytes);
+                return Ok(self.ansi.push(&bytes));
             }
             Poll::Output(Stream::Stderr, bytes) => {
                 for line in self.stderr.push(&bytes) {
@@ -221,6 +226,11 @@ impl<'a> Guest<'a> {
                 self.ended = Some(exit);
             }
         }
+        Ok(Vec::new())
+    }
+
+    /// What QEMU says on its control socket.
+    fn hear_control(&mut self, turn: &mut Turn) -> Result<(), VmError> {
         for message in self.qmp.messages() {
             match message {
                 Message::Event(MachineEvent::Reset(cause)) => turn.reset = Some(cause),
@@ -240,104 +250,7 @@ impl<'a> Guest<'a> {
                 }
             }
         }
-        self.ask();
-        if let (Some(tpm), None) = (&mut self.tpm, self.ended) {
-            tpm.watch(self.cx)?;
-        }
-        if let Some(port) = &mut self.port {
-            turn.port = port.read();
-            if !turn.port.is_empty() {
-                self.hear();
-            }
-        }
-        Ok(turn)
-    }
-
-    /// Has QEMU do `request`, and waits for its answer. What the console shows meanwhile is told.
-    pub(crate) fn control(&mut self, request: &Request, limit: Duration) -> Result<Value, VmError> {
-        let (command, asked) = (request.command(), Instant::now());
-        self.qmp.ask(request.clone());
-        self.hurried(|guest| {
-            loop {
-                if let Some(at) = guest.answers.iter().position(|(done, _)| done == request) {
-                    return Ok(guest.answers.swap_remove(at).1);
-                }
-                if asked.elapsed() >= limit {
-                    let why = format!("no answer within {} s", limit.as_secs());
-                    return Err(VmError::Control { command, why });
-                }
-                let turn = guest.turn()?;
-                guest.show(&turn.text)?;
-            }
-        })
-    }
-
-    /// Waits until the machine's state has arrived where it is to go.
-    pub(crate) fn migrated(&mut self, limit: Duration) -> Result<(), VmError> {
-        let since = Instant::now();
-        let refused = |why: String| Err(VmError::Control { command: "migrate", why });
-        self.hurried(|guest| {
-            loop {
-                match guest.migration.as_deref() {
-                    Some("completed") => return Ok(()),
-                    Some("failed" | "cancelled") => {
-                        let answer = guest.control(&Request::Migration, limit)?;
-                        let why = answer.get("error-desc").and_then(Value::as_str).unwrap_or("for no reason");
-                        return refused(why.to_owned());
-                    }
-                    _ if since.elapsed() >= limit => {
-                        return refused(format!("not done within {} s", limit.as_secs()));
-                    }
-                    _ => {
-                        let turn = guest.turn()?;
-                        guest.show(&turn.text)?;
-                    }
-                }
-            }
-        })
-    }
-
-    /// Does something that takes milliseconds.
-    fn hurried<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
-        let before = std::mem::replace(&mut self.hasty, true);
-        let done = work(self);
-        self.hasty = before;
-        done
-    }
-
-    /// What is waited for next takes milliseconds, or may take its time.
-    pub(crate) const fn hurry(&mut self, hasty: bool) {
-        self.hasty = hasty;
-    }
-
-    /// Lets ports of the host lead to the guest: free ones, as far as the plan does not say which.
-    pub(crate) fn forward(&mut self, forwards: impl Iterator<Item = Forward>) -> Result<(), VmError> {
-        for forward in forwards {
-            let guest = forward.guest();
-            for tries in 1.. {
-                let host = match forward {
-                    Forward::Fixed { host, .. } => host,
-                    Forward::Any(_) => free_port().map_err(VmError::io("127.0.0.1".into()))?,
-                };
-                let answer = self.control(&Request::Forward { host, guest }, CONTROL_LIMIT)?;
-                // QEMU says what is wrong, and nothing if nothing is.
-                let why = answer.as_str().map(str::trim).unwrap_or_default();
-                if why.is_empty() {
-                    self.ports.push((host, guest));
-                    break;
-                }
-                // Somebody else was quicker; again, if it may be another one.
-                if matches!(forward, Forward::Fixed { .. }) || tries == PORT_TRIES {
-                    return Err(VmError::Port { host, why: why.to_owned() });
-                }
-            }
-        }
         Ok(())
-    }
-
-    /// The port of the host that leads to `guest`.
-    pub(crate) fn port_of(&self, guest: u16) -> Option<u16> {
-        self.ports.iter().find(|(_, it)| *it == guest).map(|(host, _)| *host)
     }
 
     /// Says `text` to the port.
@@ -365,129 +278,6 @@ impl<'a> Guest<'a> {
         Ok(())
     }
 
-    /// Asks QEMU for what is due: the screen, a key.
-    fn ask(&mut self) {
-        let now = Instant::now();
-        if !self.qmp.is_connected() {
-            return;
-        }
-        if self.screen.is_some() && self.look.is_some_and(|look| look <= now) {
-            self.look = None;
-            self.qmp.ask(Request::Memory { address: screen::ADDRESS, size: screen::SIZE, file: SCREEN });
-        }
-        if now.duration_since(self.pressed) >= KEY
-            && let Some(keys) = self.keys.pop_front()
-        {
-            self.pressed = now;
-            self.qmp.ask(Request::Keys(keys));
-        }
-    }
-
-    /// Tells what is new on the screen, which QEMU has written to a file.
-    fn look(&mut self) -> Result<(), VmError> {
-        self.look = Some(Instant::now() + LOOK);
-        let Some(screen) = &mut self.screen else { return Ok(()) };
-        let cells = fs_err::read(self.cx.scratch.join(SCREEN)).map_err(VmError::io(self.cx.scratch))?;
-        let rows = screen.look(&cells);
-        self.words.screen = screen.last().map(str::to_owned);
-        self.words.diagnosis = screen.diagnosis().or(self.words.diagnosis);
-        if !rows.is_empty() {
-            self.hear();
-        }
-        for row in &rows {
-            let text = format!("{}{row}", screen::PREFIX);
-            (self.cx.emit)(EventKind::Line { stream: Stream::Console, text });
-        }
-        let end = screen::end(&rows).filter(|(_, row)| !self.awaits(row));
-        end.map_or(Ok(()), |(end, row)| Err(VmError::of_end(end, row)))
-    }
-
-    /// Whether `text` is on the screen.
-    pub(crate) fn shows(&self, text: &str) -> bool {
-        self.screen.as_ref().is_some_and(|screen| screen.shows(text))
-    }
-
-    fn awaits(&self, line: &str) -> bool {
-        self.awaited.as_ref().is_some_and(|awaited| line.contains(awaited))
-    }
-
-    /// Types on the keyboard, key by key.
-    pub(crate) fn press(&mut self, text: &str) {
-        self.keys.extend(text.chars().filter_map(keyboard::keys));
-    }
-
-    /// Whether keys wait to be pressed.
-    pub(crate) fn is_typing(&self) -> bool {
-        !self.keys.is_empty()
-    }
-
-    /// Tells the lines of `text`; an error if one says that the guest will not get further.
-    pub(crate) fn show(&mut self, text: &[u8]) -> Result<(), VmError> {
-        for line in self.console.push(text) {
-            self.tell(line)?;
-        }
-        Ok(())
-    }
-
-    /// Tells a line of the console; an error if it says that the guest will not get further.
-    pub(crate) fn tell(&mut self, line: String) -> Result<(), VmError> {
-        let end = End::in_line(&line).filter(|_| !self.awaits(&line));
-        let error = end.map(|end| VmError::of_end(end, &line));
-        self.tell_only(line);
-        error.map_or(Ok(()), Err)
-    }
-
-    /// Tells a line that is a command's, or ours: what it says about the guest is not meant.
-    pub(crate) fn tell_only(&mut self, line: String) {
-        if line.contains(OURS) {
-            return;
-        }
-        if let Some(meaning) = diagnosis(&line) {
-            self.words.diagnosis = Some(meaning);
-        }
-        if !line.trim().is_empty() {
-            self.words.line = Some(line.clone());
-        }
-        (self.cx.emit)(EventKind::Line { stream: Stream::Console, text: line });
-    }
-
-    /// Tells what the console shows of a line that has not ended.
-    pub(crate) fn flush(&mut self) {
-        let line = self.console.take();
-        if !line.is_empty() {
-            self.tell_only(line);
-        }
-    }
-
-    /// Types `text` behind the prompt, and tells `said` in its place; `prompt` stands in for one that is not there yet.
-    pub(crate) fn say(&mut self, prompt: &str, said: &str, text: &str) {
-        let shown = if self.console.unfinished().ends_with(prompt) {
-            self.console.take()
-        } else {
-            self.flush();
-            prompt.to_owned()
-        };
-        format!("{shown}{said}").lines().for_each(|line| self.tell_only(line.to_owned()));
-        self.type_text(text);
-    }
-
-    /// Types on the console.
-    pub(crate) fn type_text(&mut self, text: &str) {
-        // If QEMU has ended, its process says so, and why.
-        let _ = self.process.write(text.as_bytes());
-    }
-
-    /// What the guest said last, for the error that says that it said no more.
-    pub(crate) fn words(&self) -> LastWords {
-        let mut words = self.words.clone();
-        let unfinished = self.console.unfinished();
-        if !unfinished.trim().is_empty() {
-            words.diagnosis = diagnosis(&unfinished).or(words.diagnosis);
-            words.line = Some(unfinished);
-        }
-        words
-    }
-
     /// Who switched the machine off, once somebody did.
     pub(crate) const fn off(&self) -> Option<&Cause> {
         self.off.as_ref()
@@ -496,19 +286,6 @@ impl<'a> Guest<'a> {
     /// Whether QEMU has ended, and all of its output was seen.
     pub(crate) const fn has_ended(&self) -> bool {
         self.ended.is_some()
-    }
-
-    /// Has QEMU end, and waits for that.
-    pub(crate) fn quit(&mut self, limit: Duration) -> Result<(), VmError> {
-        let asked = Instant::now();
-        self.qmp.ask(Request::Quit);
-        self.hurried(|guest| {
-            while !guest.has_ended() && asked.elapsed() < limit {
-                let turn = guest.turn()?;
-                guest.show(&turn.text)?;
-            }
-            Ok(())
-        })
     }
 
     /// Leaves it to whoever keeps guests that are not good, for somebody to look at it; whether it is kept now.
@@ -542,41 +319,6 @@ impl<'a> Guest<'a> {
             },
         }
     }
-
-    /// Tells a line of QEMU itself.
-    fn complain(&mut self, line: String) {
-        self.hear();
-        if self.said.len() < STDERR_LIMIT {
-            self.said.push(line.clone());
-        }
-        (self.cx.emit)(EventKind::Line { stream: Stream::Stderr, text: line });
-    }
-
-    fn hear(&mut self) {
-        self.heard = Instant::now();
-        self.warned = self.heard;
-    }
-
-    /// Says that a silent guest still runs: once for every `silent_warn`.
-    fn heartbeat(&mut self) {
-        if self.warned.elapsed() < self.cx.silent_warn {
-            return;
-        }
-        self.warned = Instant::now();
-        let usage = self.process.usage();
-        (self.cx.emit)(EventKind::Heartbeat {
-            running_ms: self.started.elapsed().as_millis() as u64,
-            silent_ms: self.heard.elapsed().as_millis() as u64,
-            cpu_ms: usage.cpu_ms,
-            written: Bytes::new(usage.written),
-            last: self.words().line,
-        });
-    }
-}
-
-/// A port that is free now. Somebody else may take it before QEMU does, and then QEMU says so.
-fn free_port() -> std::io::Result<u16> {
-    std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr().map(|address| address.port())
 }
 
 /// Starts QEMU, which is asked for `first` as soon as it listens.

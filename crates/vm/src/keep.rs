@@ -3,7 +3,7 @@
 //! A QEMU that may have to be kept is started by a *keeper*, a process that passes on what QEMU says and is told, and
 //! that dies with bootway like any other. Asked to keep the guest it stays behind: it moves the guest's directory to
 //! where it can be found, serves the console on a socket, and ends the guest when somebody says so or its time is up.
-//! See `docs/decisions/0019-a-kept-guest-has-a-keeper.md`.
+//! See `docs/decisions/0018-a-kept-guest-has-a-keeper.md`.
 
 use std::{
     io,
@@ -170,4 +170,3 @@ impl Process for Attended {
         }
     }
 }
-

@@ -67,7 +67,8 @@ pub(crate) fn processes(dir: &Utf8Path) -> Vec<String> {
     let mut found = Vec::new();
     for process in fs_err::read_dir("/proc").unwrap().flatten() {
         let path = process.path();
-        if !process.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()) || is_gone(&path) {
+        if !process.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()) || is_gone(&path)
+        {
             continue;
         }
         let line = fs_err::read(path.join("cmdline")).unwrap_or_default();
@@ -84,4 +85,23 @@ pub(crate) fn processes(dir: &Utf8Path) -> Vec<String> {
 pub(crate) fn is_gone(process: &std::path::Path) -> bool {
     let stat = fs_err::read_to_string(process.join("stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
+}
+
+/// Waits until `is_so`; a host that is busy has time.
+#[track_caller]
+pub(crate) fn until(mut is_so: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < std::time::Duration::from_mins(5), "it did not happen within five minutes");
+        std::thread::yield_now();
+    }
+}
+
+/// Writes `to` in the place of `from` in the plan.
+#[track_caller]
+pub(crate) fn edit(project: &Project, from: &str, to: &str) {
+    let path = project.path().join("test.plan.toml");
+    let text = fs_err::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "the plan has no `{from}`");
+    fs_err::write(&path, text.replacen(from, to, 1)).unwrap();
 }

@@ -199,6 +199,11 @@ impl Keeper {
             dir: place,
             left: Millis::default(),
         };
+        // What led to it is in the run's log; who comes now wants to see the prompt.
+        let line = self.tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        if line < self.tail.len() {
+            self.tail.drain(..line);
+        }
         let limit = Duration::from_secs(order.seconds);
         self.stay = Some(Stay { guest, link, since: now, limit, looked: now, console, clients: Vec::new() });
         // From here on we outlive who started us.

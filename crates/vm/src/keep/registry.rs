@@ -31,9 +31,8 @@ pub(super) fn make(dir: &Utf8Path) -> io::Result<()> {
 ///
 /// A keeper listens from before its QEMU starts until after it has ended, and QEMU dies with it.
 pub(super) fn is_dead(dir: &Utf8Path) -> bool {
-    let gone = |error: io::Error| {
-        matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
-    };
+    let gone =
+        |error: io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
     socket::dir(dir).and_then(|dir| socket::reach(&dir, CONTROL)).is_err_and(gone)
 }
 

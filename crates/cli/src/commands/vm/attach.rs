@@ -41,11 +41,17 @@ pub(super) fn attach(guests: &Guests, name: Option<&str>) -> Result<u8, Failure>
     if is_terminal {
         let name = &guest.name;
         style::say(&match end {
-            End::Left => format!("\nleft {name}, which is kept: bootway vm attach {name}, bootway vm stop {name}"),
+            End::Left => {
+                format!("\nleft {name}, which is kept: bootway vm attach {name}, bootway vm stop {name}")
+            }
             End::Ended => format!("\n{name} has ended"),
         });
     }
-    Ok(signals.exit_code(if signals.cancel().is_cancelled() { exit_code::INTERRUPTED } else { exit_code::DONE }))
+    Ok(signals.exit_code(if signals.cancel().is_cancelled() {
+        exit_code::INTERRUPTED
+    } else {
+        exit_code::DONE
+    }))
 }
 
 /// Why nobody is at the console any more.

@@ -61,7 +61,8 @@ impl Run {
         let keeper = [&*this_program()?, "vm", "keeper", "--"].map(str::to_owned).to_vec();
         let name = loaded.plan.name();
         let places = work.debug();
-        let runner = KeepRunner::new(system, keeper, guests(), places, name.as_str(), self.keep_for.duration());
+        let runner =
+            KeepRunner::new(system, keeper, guests(), places, name.as_str(), self.keep_for.duration());
         let code = record(&runner, work)?;
         if let Some(guest) = runner.kept() {
             style::say(&kept(&guest));
@@ -97,7 +98,8 @@ impl Run {
 
 /// What was started as this process.
 fn this_program() -> Result<String, Failure> {
-    let failed = |why: String| Failure::new(Class::Environment, why).because("cannot find the program itself");
+    let failed =
+        |why: String| Failure::new(Class::Environment, why).because("cannot find the program itself");
     let path = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
     path.into_os_string().into_string().map_err(|path| failed(format!("{} is not UTF-8", path.display())))
 }
