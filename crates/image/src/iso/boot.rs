@@ -62,9 +62,10 @@ pub(super) fn catalogue(bios: Option<Boot>, uefi: Option<Boot>) -> Vec<u8> {
     bytes
 }
 
-/// Sectors of 512 bytes of all of it, as far as the field goes; UEFI takes the size of the file system.
+/// Sectors of 512 bytes of all of it; none if the field has no room for them, and then UEFI takes what follows as far as
+/// the disc goes. Source: UEFI 2.10, section 13.3.2.1.
 fn sectors(boot: Boot) -> u16 {
-    u16::try_from(boot.size.div_ceil(512)).unwrap_or(u16::MAX)
+    u16::try_from(boot.size.div_ceil(512)).unwrap_or(0)
 }
 
 /// Something that starts, without emulation.

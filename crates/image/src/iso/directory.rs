@@ -40,7 +40,7 @@ pub(super) struct Record {
 /// How big the areas of a directory are, and its records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Records {
-    pub(super) records: Vec<Record>,
+    all: Vec<Record>,
     /// Bytes of the records, in whole blocks.
     pub(super) size: u64,
     /// Bytes of what Rock Ridge says elsewhere.
@@ -67,7 +67,7 @@ impl Records {
         }
         let rest_at = self.rest;
         self.rest += split.rest.len();
-        self.records.push(Record { name, split, rest_at });
+        self.all.push(Record { name, split, rest_at });
         Some(())
     }
 
@@ -80,7 +80,7 @@ impl Records {
     pub(super) fn encode(&self, block: u32, extents: &[Extent], time: [u8; 7]) -> Vec<u8> {
         let rest_block = block + (self.size / BLOCK) as u32;
         let mut bytes = Vec::with_capacity((self.blocks() * BLOCK) as usize);
-        for (record, extent) in self.records.iter().zip(extents) {
+        for (record, extent) in self.all.iter().zip(extents) {
             let len = length(&record.name, &record.split);
             if bytes.len() % BLOCK as usize + len > BLOCK as usize {
                 bytes.resize(bytes.len().next_multiple_of(BLOCK as usize), 0);
@@ -90,7 +90,7 @@ impl Records {
             bytes.extend(encode(&record.name, extent, time, &behind));
         }
         bytes.resize(self.size as usize, 0);
-        for record in &self.records {
+        for record in &self.all {
             if !record.split.rest.is_empty() {
                 bytes.resize(self.size as usize + record.rest_at, 0);
                 bytes.extend_from_slice(&record.split.rest);
@@ -139,7 +139,8 @@ pub(super) fn identifier(name: &str, is_directory: bool, used: &mut BTreeSet<Vec
         let number = if n == 0 { String::new() } else { format!("_{n}") };
         let room = NAME - extension.len() - number.len();
         let stem: String = stem.chars().take(room).collect();
-        let name = if is_directory { format!("{stem}{number}") } else { format!("{stem}{number}.{extension};1") };
+        let name =
+            if is_directory { format!("{stem}{number}") } else { format!("{stem}{number}.{extension};1") };
         if used.insert(name.clone().into_bytes()) {
             return name.into_bytes();
         }

@@ -47,13 +47,13 @@ impl Entries {
         };
         let mode = kind | u32::from(node.mode);
         let fields = [mode, links, node.uid, node.gid, serial];
-        entries.add(b"PX", &fields.map(both32).concat());
+        entries.add(*b"PX", &fields.map(both32).concat());
         // Modified, accessed, changed.
-        entries.add(b"TF", &[&[0x0E][..], &time, &time, &time].concat());
+        entries.add(*b"TF", &[&[0x0E][..], &time, &time, &time].concat());
         match &node.kind {
             NodeKind::CharDevice { major, minor } | NodeKind::BlockDevice { major, minor } => {
                 // As Linux reads it: a device number of 64 bits, the upper half first. Source: fs/isofs/rock.c.
-                entries.add(b"PN", &[both32(*major), both32(*minor)].concat());
+                entries.add(*b"PN", &[both32(*major), both32(*minor)].concat());
             }
             NodeKind::Symlink { target } => entries.target(target),
             _ => {}
@@ -66,7 +66,7 @@ impl Entries {
         let (id, text, source) = ER;
         let head = [id.len() as u8, text.len() as u8, source.len() as u8, 1];
         self.0.insert(0, b"SP\x07\x01\xBE\xEF\x00".to_vec());
-        self.add(b"ER", &[&head[..], id, text, source].concat());
+        self.add(*b"ER", &[&head[..], id, text, source].concat());
         self
     }
 
@@ -75,7 +75,7 @@ impl Entries {
         let mut pieces = name.as_bytes().chunks(ENTRY - 5).peekable();
         while let Some(piece) = pieces.next() {
             let goes_on = u8::from(pieces.peek().is_some());
-            self.add(b"NM", &[&[goes_on], piece].concat());
+            self.add(*b"NM", &[&[goes_on], piece].concat());
         }
         self
     }
@@ -112,11 +112,11 @@ impl Entries {
         let count = entries.len();
         for (n, components) in entries.into_iter().enumerate() {
             let goes_on = u8::from(n + 1 < count);
-            self.add(b"SL", &[&[goes_on][..], &components].concat());
+            self.add(*b"SL", &[&[goes_on][..], &components].concat());
         }
     }
 
-    fn add(&mut self, signature: &[u8; 2], data: &[u8]) {
+    fn add(&mut self, signature: [u8; 2], data: &[u8]) {
         let mut entry = signature.to_vec();
         entry.extend([(data.len() + 4) as u8, 1]);
         entry.extend_from_slice(data);

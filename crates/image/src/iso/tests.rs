@@ -3,9 +3,10 @@
 use bootway_exec::{Cmd, Input, Sandbox, SystemRunner, run};
 use bootway_plan::{ArtifactKind, Bytes, Digest, Failure, Source};
 
-
 use super::*;
 use crate::verify;
+
+mod odd;
 
 /// A sandbox with a directory `tree`, made by `make`.
 fn sandbox(runner: &SystemRunner, make: impl FnOnce(&camino::Utf8Path)) -> Sandbox<'_> {
@@ -29,7 +30,8 @@ fn step(json: &str) -> step::Iso {
 }
 
 fn xorriso(sandbox: &Sandbox<'_>, args: &[&str]) -> String {
-    let cmd = Cmd::user("xorriso").args(["-indev", "image.iso"]).args(args.iter().copied()).dir(sandbox.cx().out);
+    let cmd =
+        Cmd::user("xorriso").args(["-indev", "image.iso"]).args(args.iter().copied()).dir(sandbox.cx().out);
     let output = run(&sandbox.cx(), &cmd).expect("xorriso reads it: `apt-get install xorriso`");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -69,9 +69,9 @@ pub(super) fn write<W: Write>(
     for (n, file) in layout.files.iter().enumerate() {
         match layout.bios.filter(|it| it.file == n) {
             Some(bios) => {
-                let mut loader = disc.loader(file.path, file.content)?;
-                boot::tell(&mut loader, bios);
-                disc.put(&loader)?;
+                let mut bytes = loader(file.path, file.content)?;
+                boot::tell(&mut bytes, bios);
+                disc.put(&bytes)?;
             }
             None => disc.copy(file.path, file.content)?,
         }
@@ -112,20 +112,6 @@ impl<W: Write> Disc<'_, '_, W> {
         Ok(())
     }
 
-    fn loader(&mut self, path: &bootway_plan::TreePath, content: &Content) -> Result<Vec<u8>, IsoError> {
-        let size = content.size();
-        if !(TOLD..=LOADER).contains(&size) {
-            let why = format!("it has {size} bytes, and a loader for discs has {TOLD} to {LOADER}");
-            return Err(IsoError::Loader { path: path.to_string(), what: "a BIOS", why });
-        }
-        let mut bytes = Vec::new();
-        content.open()?.take(LOADER).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 != size {
-            return Err(changed(path, content, size, bytes.len() as u64));
-        }
-        Ok(bytes)
-    }
-
     fn copy(&mut self, path: &bootway_plan::TreePath, content: &Content) -> Result<(), IsoError> {
         let expected = content.size();
         // One byte more than expected shows that the file has grown.
@@ -148,6 +134,21 @@ impl<W: Write> Disc<'_, '_, W> {
         }
         Ok(())
     }
+}
+
+/// All of a boot loader.
+fn loader(path: &bootway_plan::TreePath, content: &Content) -> Result<Vec<u8>, IsoError> {
+    let size = content.size();
+    if !(TOLD..=LOADER).contains(&size) {
+        let why = format!("it has {size} bytes, and a loader for discs has {TOLD} to {LOADER}");
+        return Err(IsoError::Loader { path: path.to_string(), what: "a BIOS", why });
+    }
+    let mut bytes = Vec::new();
+    content.open()?.take(LOADER).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 != size {
+        return Err(changed(path, content, size, bytes.len() as u64));
+    }
+    Ok(bytes)
 }
 
 fn changed(path: &bootway_plan::TreePath, content: &Content, expected: u64, found: u64) -> IsoError {
