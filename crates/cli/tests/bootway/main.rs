@@ -3,18 +3,24 @@
 #![expect(clippy::unwrap_used, reason = "clippy sees no tests in a file of tests that are modules")]
 
 mod artifacts;
+mod busybox;
 mod checks;
 mod chromeos;
 mod closures;
 mod completions;
+mod debug;
 mod demo;
 mod errors;
 mod gc;
 mod guest;
 mod kill;
+mod killed_vm;
 mod nix;
 mod ordinary;
+mod ports;
 mod project;
+mod queue;
+mod record;
 mod rootfs;
 mod same_bytes;
 #[path = "../../../../fixtures/shim/place.rs"]
@@ -26,5 +32,6 @@ mod swarm;
 mod targets;
 #[path = "../../../nix/src/testing.rs"]
 mod testing;
+mod timings;
 mod untracked;
 mod write;
