@@ -80,13 +80,13 @@ impl Catalogue {
             }
         }
         if let EventKind::Kept(kept) = &mut event.kind {
-            kept.path = self.from_run(&kept.path);
+            kept.path = self.in_run(&kept.path);
         }
         next(event);
     }
 
     /// `path`, from the directory of the run; that of an earlier run is beside it.
-    fn from_run(&self, path: &Utf8Path) -> Utf8PathBuf {
+    fn in_run(&self, path: &Utf8Path) -> Utf8PathBuf {
         let runs = self.run_dir.parent().unwrap_or(&self.run_dir);
         match (path.strip_prefix(&self.run_dir), path.strip_prefix(runs)) {
             (Ok(inside), _) => inside.to_owned(),

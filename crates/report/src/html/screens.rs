@@ -42,7 +42,7 @@ fn figure(page: &mut String, kept: &Kept, pictures: &Pictures) -> fmt::Result {
         }
         Some(data) => writeln!(page, "<img alt=\"the screen at: {name}\" src=\"{data}\">")?,
         None => {
-            page.push_str("<p class=\"missing\">not shown here: it is not there any more, or too big</p>\n")
+            page.push_str("<p class=\"missing\">not shown here: it is not there any more, or too big</p>\n");
         }
     }
     let path = Escaped(kept.path.as_str());
