@@ -15,7 +15,7 @@ use bootway_plan::{Class, Event, EventKind, Failure, Kept, KeptKind, StepId, Str
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err::File;
 
-use crate::{Report, Sink, markdown, text::utc};
+use crate::{Report, Sink, markdown, outcome::number, text::utc};
 
 mod metadata;
 
@@ -246,11 +246,11 @@ fn said(kind: &EventKind) -> Option<String> {
             let images = guest.images.iter();
             let images = images.map(|it| format!("\n{}: {}, sha256 {}", it.source, it.path, it.digest));
             format!(
-                "boot by {} through {}, {} of memory, {} processors, {}: {}{}",
+                "boot by {} through {}, {} of memory, {}, {}: {}{}",
                 guest.boot,
                 guest.firmware,
                 guest.memory.human(),
-                guest.cpus,
+                number(guest.cpus.into(), "processor"),
                 guest.accel,
                 guest.accel_reason,
                 images.collect::<String>()
