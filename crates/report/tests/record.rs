@@ -21,7 +21,9 @@ fn scratch() -> (tempfile::TempDir, Utf8PathBuf) {
 /// The record of these events.
 fn recorded(run_dir: &Utf8Path, events: &[Event]) {
     let mut recorder = Recorder::new(run_dir);
-    events.iter().for_each(|event| recorder.event(event).unwrap());
+    for event in events {
+        recorder.event(event).unwrap();
+    }
 }
 
 fn read(run_dir: &Utf8Path, name: &str) -> String {
