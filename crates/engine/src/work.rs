@@ -162,6 +162,9 @@ impl Work {
             remove_all(entry?.path())?;
         }
         bootway_vm::sweep(&self.debug())?;
+        for machine in bootway_vm::kept_machines(&self.cache)?.iter().filter(|it| !it.whole) {
+            bootway_vm::remove_kept_machine(&machine.path)?;
+        }
         for entry in fs_err::read_dir(&self.cache)? {
             let entry = entry?;
             if entry.file_name().to_string_lossy().starts_with(".partial-") {

@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn who_starts_it_is_given_its_line() {
         let cmd = Cmd::new(Tool::Mke2fs).args(["-L", "a b"]).env("A", "b").dir("/scratch".into());
-        insta::assert_snapshot!(cmd.started_by("/bin/nice", &["-n", "19"]), @"");
+        insta::assert_snapshot!(cmd.started_by("/bin/nice", &["-n", "19"]), @"cd /scratch && A=b /bin/nice -n 19 mke2fs -L 'a b'");
     }
 
     #[test]

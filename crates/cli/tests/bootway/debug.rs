@@ -120,7 +120,10 @@ fn a_guest_that_is_not_good_is_kept_entered_and_stopped_without_a_terminal() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     let run = vm(project, home, &["stop"]);
     assert_eq!(run.code, 7);
-    insta::assert_snapshot!(run.stderr, @"");
+    insta::assert_snapshot!(run.stderr, @"
+    error: 2 guests are kept: test-boots, test-boots-2
+      hint: name the one that is meant, or say `--all` to stop all
+    ");
 
     let run = vm(project, home, &["stop", "test-boots"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
@@ -133,7 +136,10 @@ fn a_guest_that_is_not_good_is_kept_entered_and_stopped_without_a_terminal() {
     assert!(is_gone(&kept[1].pid));
     let run = vm(project, home, &["attach", "test-boots"]);
     assert_eq!(run.code, 7);
-    insta::assert_snapshot!(run.stderr, @"");
+    insta::assert_snapshot!(run.stderr, @"
+    error: no guest called `test-boots` is kept
+      hint: one that is not good is kept by `bootway vm run --debug`
+    ");
     for project in &projects {
         assert_eq!(processes(project.path()), Vec::<String>::new());
         assert!(!project.path().join(".bootway/test/debug").exists());

@@ -16,7 +16,9 @@ fn build(project: &Project) -> Run {
 
 /// What went wrong, without what differs between two runs.
 fn error(project: &Project, run: &Run) -> String {
-    project.redact(&crate::project::from_error(&run.stderr))
+    let said = crate::project::from_error(&run.stderr);
+    let is_said = |line: &&str| ["error:", "  caused by:", "  hint:"].iter().any(|it| line.starts_with(it));
+    project.redact(&said.lines().filter(is_said).collect::<Vec<_>>().join("\n"))
 }
 
 #[test]
@@ -41,7 +43,11 @@ fn a_port_that_the_plan_wants_and_somebody_has_is_named_with_what_qemu_says() {
     let project = busybox::project(&net, UP);
     let failed = build(&project);
     assert_eq!(failed.code, 4, "{}", failed.stderr);
-    insta::assert_snapshot!(error(&project, &failed).replace(&port.to_string(), "[port]"), @"");
+    insta::assert_snapshot!(error(&project, &failed).replace(&port.to_string(), "[port]"), @"
+    error: step `boots` failed
+      caused by: port [port] of this machine cannot lead to the guest: Could not set up host forwarding rule 'tcp:127.0.0.1:[port]-:80'
+      hint: write only the guest's port, and bootway finds a free one
+    ");
     drop(foreign);
     let passed = build(&project);
     assert_eq!(passed.code, 0, "{}", passed.stderr);
@@ -125,5 +131,8 @@ fn without_qemu_a_guest_is_skipped_or_missed_as_the_plan_says_and_qemu_is_named(
     busybox::edit(&project, "epoch =", "skips = \"strict\"\nepoch =");
     let strict = build();
     assert_eq!((strict.code, counts()), (6, (0, 1)), "{}", strict.stderr);
-    insta::assert_snapshot!(error(&project, &strict), @"");
+    insta::assert_snapshot!(error(&project, &strict), @r#"
+    error: step `boots` did not run: program `qemu-system-x86_64` is missing: install `qemu-system-x86_64`
+      hint: this plan has `skips = "strict"`: provide what is missing, or make it `graceful`
+    "#);
 }
