@@ -217,4 +217,4 @@ pub(crate) fn what(step: &step::Vm) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

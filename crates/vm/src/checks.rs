@@ -28,7 +28,7 @@ mod ssh;
 mod wait;
 
 pub(crate) use picture::slug;
-pub(crate) use run::Asked;
+pub(crate) use run::{Asked, judge};
 
 /// A guest, and what was seen of it.
 pub(crate) struct Checks<'a> {
@@ -125,11 +125,6 @@ impl<'a> Checks<'a> {
     /// Since when it is switched on, or was reset.
     pub(crate) const fn began(&self) -> Instant {
         self.began
-    }
-
-    /// Says a fact in a sentence.
-    pub(crate) fn note(&self, text: &str) {
-        self.cx.note(text);
     }
 
     /// The guest itself.
@@ -261,9 +256,7 @@ impl<'a> Checks<'a> {
         self.guest.show(&turn.text)?;
         self.keep(&turn.text);
         match turn.reset {
-            Some(cause) if self.is_up => {
-                Err(VmError::Reset { reason: cause.reason, words: self.guest.words() })
-            }
+            Some(cause) if self.is_up => Err(self.was_reset(&cause, &[])),
             Some(cause) => {
                 self.cx.note(format!("the machine was reset while it booted ({})", cause.reason));
                 Ok(())

@@ -4,6 +4,7 @@
 //! - [`probe`] finds out which accelerator works, by booting a tiny firmware with it.
 //! - [`vm`] boots, reads the serial console, talks to the guest's shell, and decides each check: what a guest does is
 //!   taken from its machine's events and from framed output with exit codes, never from how something looks.
+//! - [`TestVm`] is the same for tests that are written in Rust.
 //! - A [`Loader`] stands in for the firmware of a Chromebook: it says which kernel of a disk starts, and how.
 //!
 //! The image is only read: a guest's writes go to a temporary file that ends with QEMU.
@@ -22,8 +23,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+// Tests run an example, which knows this crate by its name.
+#[cfg(test)]
+extern crate self as bootway_vm;
+
 mod accel;
 mod ansi;
+mod api;
 mod boot;
 mod checks;
 mod command;
@@ -51,6 +57,7 @@ mod wake;
 mod watcher;
 
 pub use accel::{AccelKind, AccelProbe, probe};
+pub use api::{Ran, SavedVm, TestGuest, TestVm};
 pub use boot::{Chosen, FirmwareCheck, LastWords, Loader, Looked, Said, VmError, vm};
 pub use command::{Host, ImageFile, Media, Memory, commands};
 pub use firmware::FirmwareFiles;

@@ -147,7 +147,7 @@ fn without_room(error: VmError) -> VmError {
 }
 
 /// Why such a machine cannot be saved.
-fn impossible(setup: &Setup) -> Option<&'static str> {
+pub(crate) fn impossible(setup: &Setup) -> Option<&'static str> {
     let nvme = setup.media.images.iter().map(|image| image.attach);
     let own = setup.machine.disks.iter().filter_map(|disk| disk.attach);
     if nvme.chain(own).any(|attach| attach == Attach::Nvme) {
@@ -290,6 +290,7 @@ impl Suite<'_> {
     /// A machine of its own, once it is ready. The first one's checks are told, if they were not told yet.
     fn booted<'a>(&'a self, cx: &'a Cx<'a>, loader: &Loader<'_>) -> Result<Checks<'a>, VmError> {
         let tells = !self.is_told.swap(true, Ordering::Relaxed);
+        let (test, began) = (cx, Instant::now());
         let guest = self.setup.start(cx, Memory::Own, loader)?;
         let mut running = Checks::new(cx, guest, self.setup);
         let mut decided = 0;
@@ -299,7 +300,10 @@ impl Suite<'_> {
             self.told.store(decided, Ordering::Relaxed);
         }
         match result {
-            Ok(()) => Ok(running),
+            Ok(()) => {
+                told::timing(test, "boot-to-ready", began.elapsed());
+                Ok(running)
+            }
             Err(error) => {
                 running.finish();
                 Err(error)
@@ -309,7 +313,7 @@ impl Suite<'_> {
 }
 
 /// For machines that do without: what a Chromebook's firmware starts is not saved.
-fn no_loader(image: &camino::Utf8Path) -> Looked {
+pub(crate) fn no_loader(image: &camino::Utf8Path) -> Looked {
     let text = format!("nobody was to look at `{image}`");
     Looked { checks: Vec::new(), chosen: Err(Failure::new(Class::Bug, text)) }
 }

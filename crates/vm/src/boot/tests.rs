@@ -24,7 +24,7 @@ mod suite;
 mod tpm;
 
 /// The file that tests boot.
-fn kernel() -> Utf8PathBuf {
+pub(crate) fn kernel() -> Utf8PathBuf {
     if let Ok(path) = std::env::var("BOOTWAY_TEST_KERNEL") {
         return path.into();
     }
@@ -41,7 +41,7 @@ fn kernel() -> Utf8PathBuf {
 }
 
 /// An initramfs with busybox, whose `/init` is a shell script.
-fn initramfs(init: &str) -> Vec<u8> {
+pub(crate) fn initramfs(init: &str) -> Vec<u8> {
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].iter().find_map(|path| fs_err::read(path).ok());
     let busybox = busybox.expect("install busybox-static: `apt-get install busybox-static`");
     cpio::archive(&[("bin/busybox", &busybox), ("init", format!("#!/bin/busybox sh\n{init}").as_bytes())])
@@ -189,7 +189,7 @@ fn boot_reply(reply: Reply, step: &str, machine: &str) -> Seen {
 }
 
 /// Mounts what a system has, and starts a shell on the console.
-const SHELL: &str = r"
+pub(crate) const SHELL: &str = r"
 /bin/busybox --install -s /bin
 mkdir -p /proc /sys /dev
 mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev

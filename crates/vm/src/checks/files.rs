@@ -27,49 +27,54 @@ const PATIENCE: Duration = Duration::from_mins(5);
 impl Checks<'_> {
     /// Puts a file into the guest, and has the guest say what it got.
     pub(super) fn copy_in(&mut self, copy: &CopyIn) -> Result<Decision, VmError> {
-        let failed = |why: String| Ok(Decision::new(Verdict::Failed, why));
         let path = &self.cx.input(&copy.from)?.path;
         let bytes = fs_err::read(path).map_err(VmError::io(path))?;
+        Ok(match self.put(&bytes, path.as_str(), &copy.to)? {
+            Ok(()) => Decision::new(Verdict::Passed, format!("{} bytes are in `{}`", bytes.len(), copy.to)),
+            Err(why) => Decision::new(Verdict::Failed, why),
+        })
+    }
+
+    /// Puts `bytes`, which are told as `name`, into a file of the guest; says why if that cannot be.
+    pub(crate) fn put(&mut self, bytes: &[u8], name: &str, to: &str) -> Result<Result<(), String>, VmError> {
         if self.shell()? == Encoding::Plain {
-            return failed("the guest has no `base64`".to_owned());
+            return Ok(Err("the guest has no `base64`".to_owned()));
         }
         if bytes.len() > LIMIT {
-            return failed(format!(
-                "`{path}` has {} bytes, and {LIMIT} at most go in this way: use a `disk`",
+            return Ok(Err(format!(
+                "`{name}` has {} bytes, and {LIMIT} at most go in this way: use a `disk`",
                 bytes.len()
-            ));
+            )));
         }
-        let to = quoted(&copy.to);
-        let text = format!("base64 -d >{to} <<'{END}'\n{}{END}\n", to_base64(&bytes));
-        self.type_to_shell(&format!("# {} bytes of `{path}`", bytes.len()), &text);
-        let command = format!("chmod 755 {to} && sha256sum <{to}");
-        match self.command(&command, PATIENCE)?.answer(&command, PATIENCE) {
-            Ok((output, 0)) if output.split(' ').next() == Some(&Digest::of(&bytes).to_string()) => {
-                Ok(Decision::new(Verdict::Passed, format!("{} bytes are in `{}`", bytes.len(), copy.to)))
-            }
-            Ok((output, code)) => {
-                failed(format!("`{}` is not what it must be ({code}): {}", copy.to, brief(&output)))
-            }
-            Err(why) => failed(why),
-        }
+        let place = quoted(to);
+        let text = format!("base64 -d >{place} <<'{END}'\n{}{END}\n", to_base64(bytes));
+        self.type_to_shell(&format!("# {} bytes of `{name}`", bytes.len()), &text);
+        let command = format!("chmod 755 {place} && sha256sum <{place}");
+        Ok(match self.command(&command, PATIENCE)?.answer(&command, PATIENCE) {
+            Ok((output, 0)) if output.split(' ').next() == Some(&Digest::of(bytes).to_string()) => Ok(()),
+            Ok((output, code)) => Err(format!("`{to}` is not what it must be ({code}): {}", brief(&output))),
+            Err(why) => Err(why),
+        })
     }
 
     /// Keeps a file of the guest with the run.
     pub(super) fn copy_out(&mut self, copy: &CopyOut, within: Option<Duration>) -> Result<Decision, VmError> {
-        let limit = within.unwrap_or(PATIENCE);
-        let command = format!("cat {}", quoted(&copy.from));
-        let failed = |why: String| Ok(Decision::new(Verdict::Failed, why));
-        let bytes = match self.command(&command, limit)? {
-            Asked::Ended(Ended::Exited { output, code: 0 }) => output,
-            asked => {
-                return failed(
-                    asked.answer(&command, limit).map_or_else(|why| why, |(output, _)| brief(&output)),
-                );
-            }
+        let bytes = match self.take(&copy.from, within.unwrap_or(PATIENCE))? {
+            Ok(bytes) => bytes,
+            Err(why) => return Ok(Decision::new(Verdict::Failed, why)),
         };
         let place = self.keep_file(KeptKind::File, &copy.from, copy.to.as_str(), &bytes)?;
         let (len, digest) = (bytes.len(), Digest::of(&bytes));
         Ok(Decision::new(Verdict::Passed, format!("{len} bytes, sha256 {digest}, in `{place}`")))
+    }
+
+    /// The bytes of a file of the guest; says why if there are none to have.
+    pub(crate) fn take(&mut self, from: &str, limit: Duration) -> Result<Result<Vec<u8>, String>, VmError> {
+        let command = format!("cat {}", quoted(from));
+        Ok(match self.command(&command, limit)? {
+            Asked::Ended(Ended::Exited { output, code: 0 }) => Ok(output),
+            asked => Err(asked.answer(&command, limit).map_or_else(|why| why, |(output, _)| brief(&output))),
+        })
     }
 
     /// Writes a file that stays with the run; says where.

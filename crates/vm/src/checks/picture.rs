@@ -19,9 +19,7 @@ const PIXELS: u64 = 64 << 20;
 impl Checks<'_> {
     /// Keeps a picture of the screen; compares it, if there is something to compare it with.
     pub(super) fn picture(&mut self, check: &Screenshot, name: &str) -> Result<Decision, VmError> {
-        self.guest.control(&Request::Picture(PICTURE.to_owned()), PATIENCE)?;
-        let path = self.cx.scratch.join(PICTURE);
-        let bytes = fs_err::read(&path).map_err(VmError::io(&path))?;
+        let bytes = self.look_at_screen()?;
         let place = self.keep_file(KeptKind::Screenshot, name, &format!("{}.png", slug(name)), &bytes)?;
         let Some(like) = &check.like else {
             return Ok(Decision::new(Verdict::Passed, format!("kept in `{place}`")));
@@ -38,6 +36,13 @@ impl Checks<'_> {
             Ok(text) => Decision::new(Verdict::Passed, kept(text)),
             Err(text) => Decision::new(Verdict::Failed, kept(text)),
         })
+    }
+
+    /// A picture of the screen, as a PNG.
+    pub(crate) fn look_at_screen(&mut self) -> Result<Vec<u8>, VmError> {
+        self.guest.control(&Request::Picture(PICTURE.to_owned()), PATIENCE)?;
+        let path = self.cx.scratch.join(PICTURE);
+        fs_err::read(&path).map_err(VmError::io(&path))
     }
 }
 

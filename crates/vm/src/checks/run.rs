@@ -8,11 +8,15 @@ use super::{Checks, Decision, EXIT_PATIENCE};
 use crate::{
     VmError,
     boot::{Ready, brief, seconds},
-    shell::{Ended, Frame, INTERRUPT, marker, typed},
+    qmp::Cause,
+    shell::{Encoding, Ended, Frame, INTERRUPT, marker, typed},
 };
 
 /// For so long after it was asked, a shell on a port is listened to without a pause.
 const EAGER: Duration = Duration::from_secs(1);
+
+/// A guest that ends takes its connections down first.
+const REASON: Duration = Duration::from_secs(1);
 
 impl Checks<'_> {
     pub(super) fn run(&mut self, run: &RunCheck, check: &Ready) -> Result<Decision, VmError> {
@@ -31,6 +35,7 @@ impl Checks<'_> {
     /// The same, with `said` shown in the place of what is typed.
     pub(crate) fn ask(&mut self, command: &str, said: &str, limit: Duration) -> Result<Asked, VmError> {
         let encoding = self.shell()?;
+        let encoding = if self.on_port() { Encoding::Raw } else { encoding };
         let began = Instant::now();
         self.counter += 1;
         let marker = marker(self.counter, command);
@@ -39,13 +44,14 @@ impl Checks<'_> {
         if let Some(ended) = self.follow(&mut frame, began, limit)? {
             return Ok(Asked::Ended(ended));
         }
-        self.is_stuck = true;
+        self.is_stuck = self.link.is_none();
+        self.hang_up(); // Who is called again finds another shell.
         if !self.on_port() {
             // What it printed is in the guest's buffers.
             self.guest.type_text(INTERRUPT);
             self.is_stuck = self.follow(&mut frame, Instant::now(), EXIT_PATIENCE)?.is_none();
         }
-        Ok(Asked::Late { last: frame.last_line().map(str::to_owned) })
+        Ok(Asked::Late { last: frame.last_line() })
     }
 
     /// Types `text` to the guest's shell, and tells `said` in its place.
@@ -54,7 +60,7 @@ impl Checks<'_> {
             for line in said.lines() {
                 self.guest.tell_only(format!("{}{line}", self.machine.login.shell));
             }
-            self.guest.tell_port(text);
+            self.tell_port(text);
         } else {
             self.guest.say(&self.machine.login.shell, said, text);
         }
@@ -72,7 +78,13 @@ impl Checks<'_> {
             self.guest.hurry(on_port && began.elapsed() < EAGER);
             let turn = self.turn()?;
             if let Some(cause) = turn.reset {
-                return Err(VmError::Reset { reason: cause.reason, words: self.guest.words() });
+                self.guest.hurry(false);
+                return Err(self.was_reset(&cause, &turn.text));
+            }
+            if let Some(why) = self.lost.take() {
+                self.guest.hurry(false);
+                self.see_why()?;
+                return Ok(Some(Ended::Unreadable(format!("the connection to its shell ended: {why}"))));
             }
             let heard = if on_port {
                 self.guest.show(&turn.text)?;
@@ -82,6 +94,12 @@ impl Checks<'_> {
                 &turn.text
             };
             let progress = frame.push(heard);
+            if !on_port && frame.is_flooded() {
+                self.is_stuck = true;
+                self.guest.hurry(false);
+                self.guest.show(&turn.text)?;
+                return Err(VmError::Flooded { words: self.guest.words() });
+            }
             for line in progress.lines {
                 self.guest.tell_only(line);
             }
@@ -100,6 +118,53 @@ impl Checks<'_> {
         self.guest.hurry(false);
         Ok(None)
     }
+}
+
+impl Checks<'_> {
+    /// Why the guest was reset, which its console may have said before: it is heard later than QEMU.
+    pub(super) fn was_reset(&mut self, cause: &Cause, text: &[u8]) -> VmError {
+        let reset = VmError::Reset { reason: cause.reason.clone(), words: self.guest.words() };
+        let (mut text, since) = (text.to_vec(), Instant::now());
+        loop {
+            if let Err(error) = self.guest.show(&text) {
+                return error;
+            }
+            match self.guest.turn() {
+                Ok(turn) if !turn.text.is_empty() && since.elapsed() < REASON => text = turn.text,
+                _ => return reset,
+            }
+        }
+    }
+
+    /// Waits a moment for what may be the reason why a connection to the guest has ended: that the guest has.
+    fn see_why(&mut self) -> Result<(), VmError> {
+        let since = Instant::now();
+        while since.elapsed() < REASON {
+            self.watch()?;
+        }
+        Ok(())
+    }
+}
+
+/// The signal that a shell means by an exit code. Source: POSIX, Shell Command Language, 2.8.2; signal(7) for x86.
+fn signal(code: u8) -> Option<&'static str> {
+    Some(match code.checked_sub(128)? {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        5 => "SIGTRAP",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        31 => "SIGSYS",
+        _ => return None,
+    })
 }
 
 /// What came of asking a shell.
@@ -129,7 +194,7 @@ impl Asked {
     }
 }
 
-fn late(command: &str, limit: Duration, last: Option<String>) -> Decision {
+pub(super) fn late(command: &str, limit: Duration, last: Option<String>) -> Decision {
     Decision::new(Verdict::TimedOut, still_running(command, limit, last))
 }
 
@@ -139,7 +204,7 @@ fn still_running(command: &str, limit: Duration, last: Option<String>) -> String
 }
 
 /// Whether a command did what it must.
-pub(super) fn judge(run: &RunCheck, check: &Ready, ended: Ended) -> Decision {
+pub(crate) fn judge(run: &RunCheck, check: &Ready, ended: Ended) -> Decision {
     let (output, code) = match ended {
         Ended::Exited { output, code } => (output, code),
         Ended::Unreadable(why) => {
@@ -151,7 +216,8 @@ pub(super) fn judge(run: &RunCheck, check: &Ready, ended: Ended) -> Decision {
     let output = output.trim();
     let printed = if output.is_empty() { "nothing".to_owned() } else { format!("`{}`", brief(output)) };
     let wrong = if code != run.exit {
-        Some(format!("exited with code {code}, wanted {}; printed {printed}", run.exit))
+        let by = signal(code).map_or_else(String::new, |signal| format!(", as what {signal} ends does"));
+        Some(format!("exited with code {code}{by}, wanted {}; printed {printed}", run.exit))
     } else if let Some(wanted) = run.equals.as_ref().filter(|wanted| wanted.trim() != output) {
         Some(format!("printed {printed}, wanted exactly `{wanted}`"))
     } else if let Some(wanted) = run.contains.as_ref().filter(|wanted| !output.contains(wanted.as_str())) {

@@ -67,6 +67,15 @@ impl Key {
             serde_json::to_string(&(&step.checks, &setup.machine.login)).expect("checks are plain data");
         Ok(Self { digest: Digest::of(format!("{text}{checks}").as_bytes()), version: Version::of(&said) })
     }
+
+    /// Of a machine that is ready when a program finds it so: it is number `count` of this process, and nobody else's.
+    pub(crate) fn once(cx: &Cx<'_>, setup: &Setup, count: u32) -> Result<Self, VmError> {
+        let said = run(cx, &Cmd::new(setup.machine.qemu()).arg("--version"))?;
+        // When this process began is a part of it.
+        let process = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let version = Version::of(&String::from_utf8_lossy(&said.stdout));
+        Ok(Self { digest: Digest::of(format!("{RECIPE}\n{count}\n{process}").as_bytes()), version })
+    }
 }
 
 /// The host's kernel and the first of its processors, which a guest sees with KVM.
