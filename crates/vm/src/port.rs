@@ -40,7 +40,7 @@ impl Port {
         self.send();
         let mut text = Vec::new();
         let Some(stream) = &mut self.stream else { return text };
-        let mut buffer = [0; 64 << 10];
+        let mut buffer = vec![0; 64 << 10];
         while text.len() < READ_LIMIT {
             match stream.read(&mut buffer) {
                 Ok(n @ 1..) => text.extend_from_slice(&buffer[..n]),

@@ -206,6 +206,7 @@ impl Keeping {
     ) -> Result<Saved, VmError> {
         let wake = install(&mut checks, setup.machine.arch)?;
         let (encoding, counter) = checks.shell_state()?;
+        checks.hang_up(); // The end that is on the host is not saved.
         let guest = checks.guest();
         let socket = socket::dir(cx.scratch).map_err(VmError::io(cx.scratch))?;
         let state = take(guest, &socket).map_err(|error| error.into_vm(cx.scratch))?;

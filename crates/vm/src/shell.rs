@@ -21,6 +21,8 @@ pub(crate) enum Encoding {
     Base64,
     /// As the terminal shows it, as the guest has no `base64`.
     Plain,
+    /// As it is, on a line that nobody else talks on and that changes nothing.
+    Raw,
 }
 
 /// Names of ours in the guest's shell begin with this; lines of a console that have it are our own.
@@ -197,6 +199,8 @@ pub(crate) fn typed(command: &str, marker: &str, encoding: Encoding) -> String {
     let run = match encoding {
         // What a command printed is seen even if it has to be interrupted.
         Encoding::Base64 => format!("{run} | {{ trap '' INT; base64; {end}; }}"),
+        // What a program in the background prints belongs to its command, and to no other.
+        Encoding::Raw => format!("{run} | {{ cat; {end}; }}"),
         Encoding::Plain => format!("{run}; {end}"),
     };
     lines + &format!("echo \"<$_bwm\"; : | {run}\n")

@@ -192,6 +192,12 @@ pub enum VmError {
         /// What it said last.
         words: LastWords,
     },
+    /// Something fills the console, so that no command gets through.
+    #[error("the guest's console is full of what is not a command's{words}")]
+    Flooded {
+        /// What it said last.
+        words: LastWords,
+    },
     /// There was no shell in time.
     #[error("the guest had no shell within {}{words}", seconds(*waited))]
     NoShell {
@@ -303,6 +309,7 @@ impl Explain for VmError {
             | Self::Cmdline { .. }
             | Self::Off { .. }
             | Self::Reset { .. }
+            | Self::Flooded { .. }
             | Self::NoShell { .. }
             | Self::Refused { .. }
             | Self::Failed { .. } => Class::Check,
@@ -323,6 +330,10 @@ impl Explain for VmError {
             Self::NoKvm { .. } => Some("set the machine's `accel = \"auto\"`, or use a host with KVM".to_owned()),
             Self::NotChosen { failure, .. } => failure.hint.clone(),
             Self::Disk { .. } => Some("attach it as another disk, or move it to a shorter path".to_owned()),
+            Self::Flooded { .. } => Some(
+                "give the shell a line of its own: `channel = \"port\"`, `\"systemd\"` or `\"ssh\"` for the machine"
+                    .to_owned(),
+            ),
             Self::NoShell { hint, .. } => Some(hint.clone()),
             Self::Test { error, .. } => error.hint(),
             Self::Port { .. } => Some("write only the guest's port, and bootway finds a free one".to_owned()),

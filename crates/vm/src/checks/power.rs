@@ -28,7 +28,7 @@ impl Checks<'_> {
                 return Ok(Decision::new(Verdict::TimedOut, detail));
             }
         }
-        self.shell = None;
+        (self.shell, self.is_up) = (None, false);
         self.unread.clear();
         self.shell_within(limit)?;
         let detail = format!("shell again after {}", seconds(asked.elapsed()));
@@ -44,7 +44,7 @@ impl Checks<'_> {
             let turn = self.turn()?;
             self.guest.show(&turn.text)?;
             if let Some(cause) = turn.reset {
-                return Err(VmError::Reset { reason: cause.reason, words: self.guest.words() });
+                return Err(self.was_reset(&cause, &[]));
             }
             if let Some(cause) = self.guest.off().cloned() {
                 let took = asked.elapsed();

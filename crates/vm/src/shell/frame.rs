@@ -16,6 +16,10 @@ pub(crate) struct Frame {
     /// How much of it was decoded.
     decoded: usize,
     output: Vec<u8>,
+    /// How much of it is not the command's, and what comes behind that.
+    strange: usize,
+    /// How much came before the command began.
+    before: usize,
     /// How much of the output was shown.
     shown: usize,
     ansi: Ansi,
@@ -61,6 +65,12 @@ pub(crate) enum Ended {
 /// More output than that is no check of an image.
 const LIMIT: usize = 64 << 20;
 
+/// Somebody who says that much between the lines of a command will not stop.
+const FLOOD: usize = 64 << 10;
+
+/// The same before a command has begun: a guest that boots may have much to say.
+const FLOOD_BEFORE: usize = 1 << 20;
+
 /// Room for the exit code behind the output: ` 255` and a newline.
 const TRAILER: usize = 5;
 
@@ -70,12 +80,14 @@ impl Frame {
         Self {
             stage: Stage::Echo,
             encoding,
-            kernel: Kernel::new(Speech::Stamped),
+            kernel: Kernel::new(if encoding == Encoding::Raw { Speech::None } else { Speech::Stamped }),
             begin: Expect::new(&format!("<{marker}\n")),
             end: format!("{marker}>").into_bytes(),
             raw: Vec::new(),
             decoded: 0,
             output: Vec::new(),
+            strange: 0,
+            before: 0,
             shown: 0,
             ansi: Ansi::default(),
             console: Console::default(),
@@ -84,8 +96,21 @@ impl Frame {
     }
 
     /// The last line that the command printed, so far.
-    pub(crate) fn last_line(&self) -> Option<&str> {
-        self.last.as_deref()
+    pub(crate) fn last_line(&self) -> Option<String> {
+        let mut text = self.output[self.shown..].to_vec();
+        if self.encoding != Encoding::Base64 {
+            text.extend_from_slice(&self.raw[self.decoded..]);
+        }
+        let mut console = self.console.clone();
+        let mut lines: Vec<_> = self.last.clone().into_iter().collect();
+        lines.extend(console.push(&self.ansi.clone().push(&text)));
+        lines.push(console.take());
+        lines.into_iter().rfind(|line| !line.trim().is_empty())
+    }
+
+    /// Whether somebody else fills the console, so that no command gets through.
+    pub(crate) const fn is_flooded(&self) -> bool {
+        self.strange > FLOOD || self.before > FLOOD_BEFORE
     }
 
     /// Takes more text of the console.
@@ -95,7 +120,9 @@ impl Frame {
         match self.stage {
             Stage::Output => self.take(&kept, &mut progress),
             Stage::Echo => {
+                self.before += kept.len();
                 if let Some(after) = self.begin.push(&kept) {
+                    self.before = 0;
                     self.begun(&kept[kept.len() - after..], &mut progress);
                 }
             }
@@ -110,6 +137,7 @@ impl Frame {
         self.kernel = Kernel::new(match self.encoding {
             Encoding::Base64 => Speech::Bracketed,
             Encoding::Plain => Speech::Stamped,
+            Encoding::Raw => Speech::None,
         });
         let (kept, kernel) = self.kernel.cut(&[text, &held].concat());
         progress.kernel.extend(kernel);
@@ -151,7 +179,7 @@ impl Frame {
         let until = if all { self.raw.len() } else { self.raw.len().saturating_sub(self.end.len()) };
         let until = until.max(self.decoded);
         match self.encoding {
-            Encoding::Plain => {
+            Encoding::Plain | Encoding::Raw => {
                 self.output.extend_from_slice(&self.raw[self.decoded..until]);
                 self.decoded = until;
             }
@@ -167,7 +195,10 @@ impl Frame {
                 match base64(ready) {
                     Some(bytes) => self.output.extend(bytes),
                     // Once more at the end, when it counts.
-                    None if !all => return Ok(()),
+                    None if !all => {
+                        self.strange = ready.len();
+                        return Ok(());
+                    }
                     None => {
                         let text = String::from_utf8_lossy(ready);
                         let text =
@@ -270,7 +301,7 @@ mod tests {
             assert_eq!(base64(text.as_bytes()), Some(bytes.into()));
         }
         for length in 0..200 {
-            let bytes: Vec<u8> = (0..length).map(|n| (n * 7) ^ 0xA5).collect();
+            let bytes: Vec<u8> = (0..length).map(|n: u8| n.wrapping_mul(7) ^ 0xA5).collect();
             assert_eq!(base64(to_base64(&bytes).as_bytes()), Some(bytes));
         }
         for text in ["Z", "Zg", "Zg=", "Zg==Zg==", "Zm 9v", "Zm9v=", "random: crng"] {

@@ -16,6 +16,8 @@ pub(crate) enum Speech {
     Stamped,
     /// By a bracket, as base64 has none: systemd's `[  OK  ]` goes, too.
     Bracketed,
+    /// It does not talk here.
+    None,
 }
 
 /// A line of the kernel has at most 1 KiB (`LOG_LINE_MAX`); what is longer is something else.
@@ -30,7 +32,7 @@ impl Kernel {
     pub(crate) fn cut(&mut self, text: &[u8]) -> (Vec<u8>, Vec<String>) {
         let (mut kept, mut lines) = (Vec::with_capacity(text.len()), Vec::new());
         for byte in text {
-            if self.held.is_empty() && *byte != b'[' {
+            if self.held.is_empty() && (*byte != b'[' || self.speech == Speech::None) {
                 kept.push(*byte);
                 continue;
             }
@@ -38,6 +40,7 @@ impl Kernel {
             let may_be = match self.speech {
                 Speech::Stamped => is_stamp(&self.held),
                 Speech::Bracketed => true,
+                Speech::None => false,
             };
             if !may_be || self.held.len() > LIMIT {
                 self.let_go(&mut kept);
