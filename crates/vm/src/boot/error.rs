@@ -1,6 +1,6 @@
 //! Why a guest was not found to be good.
 
-use std::{fmt, io, time::Duration};
+use std::{io, time::Duration};
 
 use bootway_exec::{Exit, MissingInput, RunError, SpawnError};
 use bootway_plan::{Class, Explain, Failure, step::Arch};
@@ -8,6 +8,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
 use crate::{MachineError, watcher::End};
+
+mod words;
+
+pub use words::{LastWords, Said};
+use words::{because, of_arch, others, when};
+pub(crate) use words::{brief, seconds};
 
 /// A guest could not be started, or is not good.
 #[derive(Debug, Error)]
@@ -386,84 +392,4 @@ fn panic_hint(line: &str) -> Option<&'static str> {
         ),
     ];
     known.into_iter().find(|(sign, _)| line.contains(sign)).map(|(_, hint)| hint)
-}
-
-/// What QEMU printed before it ended.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0}")]
-pub struct Said(pub(crate) String);
-
-/// What a guest said last.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LastWords {
-    /// The last line of its console.
-    pub line: Option<String>,
-    /// The last row of its screen.
-    pub(crate) screen: Option<String>,
-    /// What its console says about its state.
-    pub(crate) diagnosis: Option<&'static str>,
-}
-
-impl fmt::Display for LastWords {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(meaning) = self.diagnosis {
-            write!(f, "; {meaning}")?;
-        }
-        match (&self.line, &self.screen) {
-            (Some(line), None) => write!(f, "; its console said last: `{}`", brief(line.trim())),
-            (None, Some(row)) => write!(f, "; its console said nothing; its screen shows `{}`", row.trim()),
-            (Some(line), Some(row)) => {
-                write!(
-                    f,
-                    "; its console said last: `{}`; its screen shows `{}`",
-                    brief(line.trim()),
-                    row.trim()
-                )
-            }
-            (None, None) => f.write_str("; its console said nothing"),
-        }
-    }
-}
-
-/// Text for one line of a message.
-pub(crate) fn brief(text: &str) -> String {
-    /// About three lines of a terminal.
-    const LIMIT: usize = 240;
-    if text.chars().count() <= LIMIT {
-        return text.to_owned();
-    }
-    let begin: String = text.chars().take(LIMIT).collect();
-    format!("{begin}…")
-}
-
-/// `8.2 s`, or `60 s` without a fraction.
-pub(crate) fn seconds(span: Duration) -> String {
-    if span.subsec_millis() == 0 {
-        format!("{} s", span.as_secs())
-    } else {
-        format!("{:.1} s", span.as_secs_f64())
-    }
-}
-
-/// A QEMU that does not like its options needs no second.
-fn when(after: Duration) -> String {
-    if after < Duration::from_secs(1) { "at once".to_owned() } else { format!("after {}", seconds(after)) }
-}
-
-const fn of_arch(arch: Arch) -> &'static str {
-    match arch {
-        Arch::X8664 => "",
-        Arch::Aarch64 => " and 64-bit ARM",
-    }
-}
-
-fn because(reason: Option<&str>) -> String {
-    reason.map_or_else(String::new, |reason| format!(" ({reason})"))
-}
-
-fn others(more: usize) -> String {
-    match more {
-        0 => String::new(),
-        more => format!(", and {more} more did not pass"),
-    }
 }
