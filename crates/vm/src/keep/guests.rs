@@ -211,13 +211,11 @@ impl Explain for GuestError {
 impl Guests {
     /// Those of the user, whose `$XDG_RUNTIME_DIR` is `runtime` if there is one.
     pub fn of_user(runtime: Option<&Utf8Path>) -> Self {
-        match runtime.filter(|dir| dir.is_absolute()) {
-            Some(dir) => Self::new(dir.join("bootway")),
-            None => {
-                let name = format!("bootway-{}", rustix::process::geteuid().as_raw());
-                let temp = Utf8PathBuf::from_path_buf(std::env::temp_dir());
-                Self::new(temp.unwrap_or_else(|_| Utf8PathBuf::from("/tmp")).join(name))
-            }
+        if let Some(dir) = runtime.filter(|dir| dir.is_absolute()) {
+            return Self::new(dir.join("bootway"));
         }
+        let name = format!("bootway-{}", rustix::process::geteuid().as_raw());
+        let temp = Utf8PathBuf::from_path_buf(std::env::temp_dir());
+        Self::new(temp.unwrap_or_else(|_| Utf8PathBuf::from("/tmp")).join(name))
     }
 }

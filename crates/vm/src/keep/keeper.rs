@@ -174,8 +174,8 @@ impl Keeper {
         self.stay.as_ref().map_or_else(
             || Answer::Refused("the guest is not kept".to_owned()),
             |stay| {
-                let left = stay.limit.saturating_sub(stay.since.elapsed()).as_secs_f64().round();
-                let left = Millis::new(left as u64 * 1000);
+                let left = stay.limit.saturating_sub(stay.since.elapsed()) + Duration::from_millis(500);
+                let left = Millis::new(left.as_secs() * 1000);
                 Answer::Guest(KeptGuest { left, ..stay.guest.clone() })
             },
         )
