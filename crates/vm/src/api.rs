@@ -15,13 +15,17 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::{
     ImageFile, Machine, Media, VmError,
     boot::{Ready, host},
-    checks::{Asked, Checks, judge},
+    checks::{Asked, Checks},
     command::Memory,
     saved::{self, Found, Key, Saved},
     setup::Setup,
     shell::Ended,
     suite::{impossible, no_loader},
 };
+
+mod ran;
+
+pub use ran::Ran;
 
 /// A virtual machine that a test of its own program boots.
 ///
@@ -62,14 +66,6 @@ pub struct SavedVm {
 pub struct TestGuest<'a> {
     checks: Checks<'a>,
     limit: Duration,
-}
-
-/// What a command did: whether that is good is for who ran it to say, by what is called on it.
-#[derive(Clone, Debug)]
-pub struct Ran {
-    command: String,
-    output: Vec<u8>,
-    code: u8,
 }
 
 /// Machines are told apart by it, within a scratch directory and a cache.
@@ -370,75 +366,6 @@ impl<'a> TestGuest<'a> {
         }
         self.checks.diagnose(&check);
         Err(failed(name, decision.detail.unwrap_or_default()))
-    }
-}
-
-impl Ran {
-    /// What it printed, to both of its outputs.
-    pub fn output(&self) -> &[u8] {
-        &self.output
-    }
-
-    /// How it ended; 128 and the signal's number if one killed it.
-    pub const fn code(&self) -> u8 {
-        self.code
-    }
-
-    /// It ended with this exit code.
-    ///
-    /// # Errors
-    ///
-    /// Says with which, and what it printed.
-    pub fn exits(self, code: u8) -> Result<Self, VmError> {
-        let wanted = RunCheck { exit: code, ..RunCheck::default() };
-        self.judged(wanted)
-    }
-
-    /// It printed exactly this, but for white space around it.
-    ///
-    /// # Errors
-    ///
-    /// Says what it printed.
-    pub fn prints(self, text: &str) -> Result<Self, VmError> {
-        let wanted = RunCheck { exit: self.code, equals: Some(text.to_owned()), ..RunCheck::default() };
-        self.judged(wanted)
-    }
-
-    /// It printed this, among other things.
-    ///
-    /// # Errors
-    ///
-    /// Says what it printed.
-    pub fn contains(self, text: &str) -> Result<Self, VmError> {
-        let wanted = RunCheck { exit: self.code, contains: Some(text.to_owned()), ..RunCheck::default() };
-        self.judged(wanted)
-    }
-
-    /// It did not print this.
-    ///
-    /// # Errors
-    ///
-    /// Says what it printed.
-    pub fn lacks(self, text: &str) -> Result<Self, VmError> {
-        let wanted = RunCheck { exit: self.code, lacks: Some(text.to_owned()), ..RunCheck::default() };
-        self.judged(wanted)
-    }
-
-    fn judged(self, wanted: RunCheck) -> Result<Self, VmError> {
-        let wanted = RunCheck { command: self.command.clone(), ..wanted };
-        let check = Ready {
-            name: "run".to_owned(),
-            kind: CheckKind::Run(wanted.clone()),
-            matches: None,
-            within: None,
-        };
-        let ended = Ended::Exited { output: self.output.clone(), code: self.code };
-        let decision = judge(&wanted, &check, ended);
-        if decision.verdict == Verdict::Passed {
-            Ok(self)
-        } else {
-            Err(failed("run", decision.detail.unwrap_or_default()))
-        }
     }
 }
 

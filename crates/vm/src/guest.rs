@@ -56,6 +56,8 @@ pub(crate) struct Guest<'a> {
     ports: Vec<(u16, u16)>,
     /// How far the machine's state has come, out or in.
     migration: Option<String>,
+    /// What happened while QEMU was waited for.
+    unseen: Option<Turn>,
     /// Whether something is waited for that takes milliseconds.
     hasty: bool,
     /// When this QEMU was started, which may not be the first.
@@ -135,6 +137,7 @@ impl<'a> Guest<'a> {
             answers: Vec::new(),
             ports: Vec::new(),
             migration: None,
+            unseen: None,
             hasty: start.restored,
             launched: now,
             ansi: Ansi::default(),
@@ -163,6 +166,23 @@ impl<'a> Guest<'a> {
     /// If the guest has ended and everything it printed was seen, if its kernel panicked without a word, if there is
     /// no time left for the step, or if someone asked to stop.
     pub(crate) fn turn(&mut self) -> Result<Turn, VmError> {
+        match self.unseen.take() {
+            Some(turn) => Ok(turn),
+            None => self.next_turn(),
+        }
+    }
+
+    /// The same for who waits for something else: what happens is for whoever asks next.
+    fn turn_aside(&mut self) -> Result<(), VmError> {
+        let turn = self.next_turn()?;
+        let unseen = self.unseen.get_or_insert_default();
+        unseen.text.extend(turn.text);
+        unseen.port.extend(turn.port);
+        unseen.reset = turn.reset.or(unseen.reset.take());
+        Ok(())
+    }
+
+    fn next_turn(&mut self) -> Result<Turn, VmError> {
         if self.cx.cancel.is_cancelled() {
             return Err(VmError::Cancelled);
         }

@@ -29,6 +29,9 @@ const MOMENT: Duration = Duration::from_millis(5);
 /// What is kept of what it says: enough for the error that it ends with.
 const SAID_LIMIT: usize = 20;
 
+/// What was killed needs no longer to be gone.
+const END: Duration = Duration::from_secs(5);
+
 /// A machine ends before; this is only for a bug of ours.
 const LIMIT: Duration = Duration::from_hours(24);
 
@@ -125,5 +128,10 @@ impl Tpm {
 impl Drop for Tpm {
     fn drop(&mut self) {
         self.process.kill();
+        // It has its state in a directory that is about to be removed.
+        let since = Instant::now();
+        while !self.has_ended && since.elapsed() < END {
+            self.has_ended = matches!(self.process.poll(MOMENT), Poll::Ended(_));
+        }
     }
 }

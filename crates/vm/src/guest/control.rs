@@ -8,7 +8,7 @@ use super::Guest;
 use crate::{VmError, qmp::Request};
 
 impl Guest<'_> {
-    /// Has QEMU do `request`, and waits for its answer. What the console shows meanwhile is told.
+    /// Has QEMU do `request`, and waits for its answer. What the guest says meanwhile is for the next turn.
     pub(crate) fn control(&mut self, request: &Request, limit: Duration) -> Result<Value, VmError> {
         let (command, asked) = (request.command(), Instant::now());
         self.qmp.ask(request.clone());
@@ -21,8 +21,7 @@ impl Guest<'_> {
                     let why = format!("no answer within {} s", limit.as_secs());
                     return Err(VmError::Control { command, why });
                 }
-                let turn = guest.turn()?;
-                guest.show(&turn.text)?;
+                guest.turn_aside()?;
             }
         })
     }
@@ -44,8 +43,7 @@ impl Guest<'_> {
                         return refused(format!("not done within {} s", limit.as_secs()));
                     }
                     _ => {
-                        let turn = guest.turn()?;
-                        guest.show(&turn.text)?;
+                        guest.turn_aside()?;
                     }
                 }
             }

@@ -35,7 +35,7 @@ fn decided(init: &str, tests: &[(&str, &str)]) -> (Seen, String) {
     let test = |(name, checks): &(&str, &str)| format!(r#"{{"name": "{name}", "check": [{checks}]}}"#);
     let tests: Vec<_> = tests.iter().map(test).collect();
     let step = format!(
-        r#"{{"boot": "kernel", "kernel": "./vmlinuz", "initrd": "./initrd", "cmdline": "console=ttyS0 panic=-1 quiet",
+        r#"{{"boot": "kernel", "kernel": "./vmlinuz", "initrd": "./initrd", "cmdline": "console=ttyS0 panic=-1 quiet no_timer_check",
             "machine": "m", "check": [{{"name": "is up", "run": "true"}}], "snapshot": "required", "test": [{}]}}"#,
         tests.join(", ")
     );

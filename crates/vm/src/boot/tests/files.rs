@@ -6,7 +6,7 @@ use super::*;
 #[test]
 fn a_big_file_goes_in_and_out() {
     let bytes: Vec<u8> = (0..64_u32 << 10).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let step = r#"{"boot": "kernel", "kernel": "./vmlinuz", "initrd": "./initrd", "cmdline": "console=ttyS0 panic=-1 quiet",
+    let step = r#"{"boot": "kernel", "kernel": "./vmlinuz", "initrd": "./initrd", "cmdline": "console=ttyS0 panic=-1 quiet no_timer_check",
         "machine": "m", "check": [
             {"name": "in", "copy-in": {"from": "./big", "to": "/big"}},
             {"name": "size", "run": "wc -c </big", "equals": "65536"},

@@ -7,7 +7,7 @@ use bootway_exec::{Cmd, Exit, Poll, Process, Program, SpawnError};
 use super::*;
 
 const STEP: &str = r#"{"boot": "kernel", "kernel": "./vmlinuz", "initrd": "./initrd",
-    "cmdline": "console=ttyS0 panic=-1 quiet", "machine": "m", "check": "#;
+    "cmdline": "console=ttyS0 panic=-1 quiet no_timer_check", "machine": "m", "check": "#;
 
 /// Sends a command to the TPM and prints the answer. Source: TCG TPM 2.0 Library, part 3, `TPM2_GetRandom` for 8 bytes.
 const GET_RANDOM: &str = r"printf '\\200\\001\\000\\000\\000\\014\\000\\000\\001\\173\\000\\010' >/command; exec 3<>/dev/tpm0; cat /command >&3; dd bs=64 count=1 <&3 2>/dev/null | od -An -v -tx1 | tr -d ' \\n'";
