@@ -1,7 +1,7 @@
 //! What a work directory holds that nobody needs any more.
 //!
-//! Only what is known to be ours: roots of earlier builds, outputs with a stamp, runs with a log, and what a killed run
-//! left. Other roots of Nix, `result` links and files of other programs are not looked at.
+//! Only what is known to be ours: roots of earlier builds, outputs with a stamp, runs with a log, machines that tests went on
+//! from, and what a killed run left. Other roots of Nix, `result` links and files of other programs are not looked at.
 
 mod find;
 mod remove;
@@ -67,6 +67,8 @@ pub enum What {
     Failed,
     /// Log and reports of a run.
     Run,
+    /// A machine as it was when it was ready, that tests go on from.
+    Machine,
     /// Something that a killed run left.
     Leftover,
 }
@@ -79,26 +81,30 @@ impl What {
             Self::Output => "output",
             Self::Failed => "failed",
             Self::Run => "run",
+            Self::Machine => "machine",
             Self::Leftover => "leftover",
         }
     }
 }
 
-/// Finds what nobody needs any more in the work directory of a plan, of whose runs the newest `keep_runs` stay.
+/// How many stay of what has no other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// The newest runs.
+    pub runs: usize,
+    /// The machines that were used last, of those that tests go on from.
+    pub machines: usize,
+}
+
+/// Finds what nobody needs any more in the work directory of a plan, and in its cache.
 ///
 /// Changes nothing. The store is asked for sizes only, and one that does not answer is a note.
 ///
 /// # Errors
 ///
 /// If a directory cannot be read.
-pub fn garbage(
-    loaded: &Loaded,
-    hold: &Hold,
-    runner: &dyn Runner,
-    keep_runs: usize,
-) -> Result<Garbage, Failure> {
-    let found =
-        find::find(loaded, hold.work(), keep_runs).map_err(|error| find::failure(hold.work(), &error))?;
+pub fn garbage(loaded: &Loaded, hold: &Hold, runner: &dyn Runner, keep: Keep) -> Result<Garbage, Failure> {
+    let found = find::find(loaded, hold.work(), keep).map_err(|error| find::failure(hold.work(), &error))?;
     let mut garbage = Garbage { items: found.items, ..Garbage::default() };
     let gone: BTreeSet<Utf8PathBuf> =
         garbage.items.iter().filter_map(|item| item.store_path.clone()).collect();

@@ -64,7 +64,7 @@ mod work;
 
 pub use build::{Machine, Options, Seen, build};
 pub use doctor::{Missing, doctor, no_kvm};
-pub use gc::{Collected, Garbage, Item, Removed, What, collect, collect_command, garbage};
+pub use gc::{Collected, Garbage, Item, Keep, Removed, What, collect, collect_command, garbage};
 pub use layout::layouts;
 pub use load::Loaded;
 pub use outcome::{Outcome, StepEnd};

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use bootway_engine::{Collected, Garbage, Item, Loaded, Removed, What, collect, collect_command, garbage};
+use bootway_engine::{
+    Collected, Garbage, Item, Keep, Loaded, Removed, What, collect, collect_command, garbage,
+};
 use bootway_exec::SystemRunner;
 use bootway_plan::{Action, Failure, exit_code};
 use camino::Utf8Path;
@@ -14,7 +16,7 @@ use crate::{grids::with_targets, open::PlanArgs, signals::Signals, style};
 /// List what nobody needs any more, and let go of it
 ///
 /// That is: roots of builds of Nix beyond those that `keep` in `[nix]` keeps, outputs of steps that the plan does not
-/// have any more, logs of old runs, and what a killed run left. Other roots of Nix and `result` links are not looked at.
+/// have any more, logs of old runs, machines that no test went on from for long, and what a killed run left. Other roots of Nix and `result` links are not looked at.
 /// Without `--apply` and `--collect` nothing is changed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -30,6 +32,9 @@ pub(crate) struct Gc {
     /// How many runs keep their log and reports
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     keep_runs: u16,
+    /// How many machines are kept for tests to go on from: those that were used last
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    keep_machines: u16,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -47,8 +52,9 @@ impl Gc {
         let signals = Signals::listen();
         let (work, runner) = (self.plan.work(&loaded), SystemRunner::default());
         let hold = work.clone().hold()?;
+        let keep = Keep { runs: self.keep_runs.into(), machines: self.keep_machines.into() };
         let found = match &hold {
-            Some(hold) => garbage(&loaded, hold, &runner, self.keep_runs.into())?,
+            Some(hold) => garbage(&loaded, hold, &runner, keep)?,
             None => Garbage::default(),
         };
         let removed = hold.as_ref().filter(|_| self.apply).map(|hold| found.remove(hold)).transpose()?;

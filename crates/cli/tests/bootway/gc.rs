@@ -319,6 +319,56 @@ fn a_directory_that_a_run_holds_is_left_alone_and_one_that_is_not_there_is_not_m
     assert_eq!(project.bootway(&["gc", "test.plan.toml"]).code, 0);
 }
 
+/// Machines of tests are found by their facts, whatever else is in their directories.
+#[test]
+fn machines_go_but_those_that_were_used_last_and_those_that_are_in_use() {
+    let project = Project::new(&plan(["a", "b"]));
+    assert_eq!(project.bootway(&["build", "test.plan.toml"]).code, 0);
+    let dir = project.path().join(".bootway/test/cache/vm");
+    for (name, seconds) in [("aaaaaaaaaaaa", 300), ("bbbbbbbbbbbb", 100), ("cccccccccccc", 200), ("dddddddddddd", 50)] {
+        project.write(&format!(".bootway/test/cache/vm/{name}/ram"), vec![1; 1 << 20]);
+        let facts = dir.join(name).join("facts.json");
+        fs_err::write(&facts, "{}").unwrap();
+        let then = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        fs_err::OpenOptions::new().write(true).open(&facts).unwrap().file().set_modified(then).unwrap();
+    }
+    project.write(".bootway/test/cache/vm/.partial-eeeeeeeeeeee/ram", "half");
+    let in_use = fs_err::File::open(dir.join("dddddddddddd")).unwrap().into_parts().0;
+    in_use.lock_shared().unwrap();
+    let listed = project.bootway(&["gc", "test.plan.toml", "--keep-machines", "1", "--json"]);
+    let listed: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+    let items: Vec<String> = listed["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| {
+            let path = Utf8PathBuf::from(it["path"].as_str().unwrap());
+            let size: u64 = it["size"].as_str().unwrap().trim_end_matches('B').parse().unwrap();
+            assert_eq!(it["what"] == "machine", size >= 1 << 20, "{it}");
+            format!("{} {}: {}", it["what"], path.file_name().unwrap(), it["why"])
+        })
+        .collect();
+    // The oldest first.
+    assert_snapshot!(items.join("\n"), @r#"
+    "machine" bbbbbbbbbbbb: "not among the 1 that were used last"
+    "machine" cccccccccccc: "not among the 1 that were used last"
+    "leftover" .partial-eeeeeeeeeeee: "left by a run that was killed"
+    "#);
+    let gc = |args: &[&str]| {
+        let ran = project.bootway(&[&["gc", "test.plan.toml"], args].concat());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        ran.stdout
+    };
+    assert!(gc(&["--keep-machines", "1", "--apply"]).contains("removed 3 items: 2.0"));
+    let mut left: Vec<String> =
+        dir.read_dir_utf8().unwrap().map(|entry| entry.unwrap().file_name().to_owned()).collect();
+    left.sort();
+    assert_eq!(left, ["aaaaaaaaaaaa", "dddddddddddd"], "what is in use stays, however old it is");
+    drop(in_use);
+    assert!(gc(&["--apply", "--keep-machines", "0"]).contains("removed 2 items"));
+    assert!(!dir.exists(), "an empty directory goes, too");
+}
+
 #[test]
 fn help_says_what_is_changed_and_when() {
     let project = Project::new("");
@@ -327,7 +377,7 @@ fn help_says_what_is_changed_and_when() {
     assert_snapshot!(help.join("\n"), @"
     List what nobody needs any more, and let go of it
 
-    That is: roots of builds of Nix beyond those that `keep` in `[nix]` keeps, outputs of steps that the plan does not have any more, logs of old runs, and what a killed run left. Other roots of Nix and `result` links are not looked at. Without `--apply` and `--collect` nothing is changed.
+    That is: roots of builds of Nix beyond those that `keep` in `[nix]` keeps, outputs of steps that the plan does not have any more, logs of old runs, machines that no test went on from for long, and what a killed run left. Other roots of Nix and `result` links are not looked at. Without `--apply` and `--collect` nothing is changed.
 
     Usage: bootway gc [OPTIONS] [PLAN.TOML]
 
@@ -355,6 +405,11 @@ fn help_says_what_is_changed_and_when() {
               How many runs keep their log and reports
 
               [default: 20]
+
+          --keep-machines <N>
+              How many machines are kept for tests to go on from: those that were used last
+
+              [default: 4]
 
           --json
               As JSON

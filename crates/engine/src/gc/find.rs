@@ -4,9 +4,10 @@ use std::{collections::BTreeSet, io};
 
 use bootway_nix::{KeptBuild, built_in, kept_builds};
 use bootway_plan::{Action, Class, Failure};
+use bootway_vm::kept_machines;
 use camino::{Utf8DirEntry, Utf8PathBuf};
 
-use super::{Item, What, usage::usage};
+use super::{Item, Keep, What, usage::usage};
 use crate::{Loaded, Work, stamp::Stamp};
 
 /// What there is.
@@ -19,12 +20,13 @@ pub(super) struct Found {
 }
 
 /// Looks at everything in `work`.
-pub(super) fn find(loaded: &Loaded, work: &Work, keep_runs: usize) -> io::Result<Found> {
+pub(super) fn find(loaded: &Loaded, work: &Work, keep: Keep) -> io::Result<Found> {
     let mut found = Found::default();
     found.roots(loaded, work)?;
     found.outputs(loaded, work)?;
     found.failed(loaded, work)?;
-    found.runs(work, keep_runs)?;
+    found.runs(work, keep.runs)?;
+    found.machines(work, keep.machines)?;
     found.leftovers(work)?;
     Ok(found)
 }
@@ -106,6 +108,21 @@ impl Found {
                 let why = format!("older than {}", newest(keep, "run"));
                 self.add(What::Run, entry.path().to_owned(), why, None)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Machines that tests went on from: all but those that were used last, and what is not whole of any.
+    fn machines(&mut self, work: &Work, keep: usize) -> io::Result<()> {
+        let (whole, parts): (Vec<_>, Vec<_>) =
+            kept_machines(work.cache())?.into_iter().partition(|machine| machine.whole);
+        let old = whole.len().saturating_sub(keep);
+        for machine in whole.into_iter().take(old) {
+            let why = format!("not among the {keep} that were used last");
+            self.add(What::Machine, machine.path, why, None)?;
+        }
+        for part in parts {
+            self.add(What::Leftover, part.path, "left by a run that was killed".to_owned(), None)?;
         }
         Ok(())
     }

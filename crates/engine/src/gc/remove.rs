@@ -4,6 +4,7 @@ use std::io;
 
 use bootway_exec::kill_leftovers;
 use bootway_plan::{Bytes, Class, Failure};
+use bootway_vm::remove_kept_machine;
 use camino::Utf8Path;
 use serde::Serialize;
 
@@ -21,7 +22,7 @@ pub struct Removed {
 }
 
 impl Garbage {
-    /// Removes every item, and nothing else but directories that are empty then.
+    /// Removes every item that is not in use by now, and nothing else but directories that are empty then.
     ///
     /// What a root kept is in the store until the store is collected.
     ///
@@ -35,10 +36,13 @@ impl Garbage {
         }
         let mut removed = Removed::default();
         for item in &self.items {
-            let size = take_away(&item.path, work.root()).map_err(|error| {
+            // Another process may share the cache.
+            let shared = item.path.starts_with(work.cache().join("vm"));
+            let size = take_away(&item.path, work.root(), shared).map_err(|error| {
                 let message = format!("cannot remove `{}`", item.path);
                 Failure::new(Class::Environment, error.to_string()).because(message)
             })?;
+            let Some(size) = size else { continue };
             removed.items += 1;
             removed.size = Bytes::new(removed.size.get() + size.get());
         }
@@ -46,14 +50,19 @@ impl Garbage {
     }
 }
 
-/// Removes `path`, and the directories above it and below `top` that are empty without it.
-fn take_away(path: &Utf8Path, top: &Utf8Path) -> io::Result<Bytes> {
+/// Removes `path`, and the directories above it and below `top` that are empty without it. Says what it took; `None` if it
+/// is `shared` and somebody has begun to use it.
+fn take_away(path: &Utf8Path, top: &Utf8Path, shared: bool) -> io::Result<Option<Bytes>> {
     let size = if path.symlink_metadata().is_ok() { usage(path)? } else { Bytes::default() };
-    remove_all(path)?;
+    if !shared {
+        remove_all(path)?;
+    } else if !remove_kept_machine(path)? {
+        return Ok(None);
+    }
     for dir in path.ancestors().skip(1).take_while(|dir| *dir != top && dir.starts_with(top)) {
         if fs_err::remove_dir(dir).is_err() {
             break; // There is more in it.
         }
     }
-    Ok(size)
+    Ok(Some(size))
 }
