@@ -10,6 +10,7 @@ mod nix;
 mod rounds;
 mod squashfs;
 mod trees;
+mod vm;
 
 use bootway_plan::{Class, Failure};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -74,6 +75,17 @@ enum What {
         /// 2.5 GB must be free there; the Debian comes from its mirror, as root
         dir: Utf8PathBuf,
     },
+    /// Tests of a guest that is saved and restored, beside booting it for each, and beside QEMU alone
+    Vm {
+        /// Where to work: a tmpfs, so that the disk's noise is out
+        #[arg(long, default_value = "/dev/shm/bootway-vm")]
+        scratch: Utf8PathBuf,
+        /// How many tests there are of each machine
+        #[arg(long, default_value_t = 11)]
+        rounds: usize,
+        #[command(flatten)]
+        image: vm::Image,
+    },
 }
 
 impl Bench {
@@ -85,6 +97,7 @@ impl Bench {
             What::Nix { scratch, rounds } => nix::run(scratch, *rounds),
             What::Squashfs(squashfs) => squashfs.run(),
             What::Trees { dir } => trees::make(dir),
+            What::Vm { scratch, rounds, image } => vm::run(scratch, *rounds, image),
         }
     }
 }

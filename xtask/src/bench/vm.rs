@@ -1,0 +1,277 @@
+//! Tests of a guest: a machine that is booted once, saved, and restored for each test.
+//!
+//! Beside it: the same machine booted for each, the guest's own reboot, and QEMU alone, which saves all of the memory to a
+//! file and reads all of it again. A guest has answered when a command of its shell has come back whole.
+
+mod peer;
+
+use std::time::{Duration, Instant};
+
+use bootway_plan::{Class, Event, EventKind, Failure};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::{io, rounds::median};
+use crate::{
+    Done,
+    sh::{cargo, root, sh},
+};
+
+/// What is measured.
+struct Size {
+    name: &'static str,
+    mib: u32,
+    /// Memory that the guest has written to before it is saved.
+    dirty_mib: u32,
+}
+
+const SIZES: [Size; 3] = [
+    Size { name: "256 MiB", mib: 256, dirty_mib: 0 },
+    Size { name: "1 GiB", mib: 1024, dirty_mib: 0 },
+    Size { name: "1 GiB, 512 MiB of it written", mib: 1024, dirty_mib: 512 },
+];
+
+/// At most this share of a boot until the first command of a test is answered.
+const RESTORE_GOAL: f64 = 0.05;
+/// The same for a Debian with systemd.
+const IMAGE_GOAL: f64 = 0.02;
+/// At most this share of booting for each test.
+const SUITE_GOAL: f64 = 0.15;
+/// Tests on one machine that was saved, two at a time.
+const SUITE: usize = 40;
+
+/// What starts.
+enum Guest<'a> {
+    /// Busybox, from a kernel of this machine.
+    Busybox(&'a Size),
+    /// A disk whose system has systemd, and the kernel that is on it.
+    Image(&'a Image),
+}
+
+/// A disk to measure, too.
+#[derive(Debug, clap::Args)]
+pub(super) struct Image {
+    /// A raw disk with systemd, to be measured, too
+    #[arg(long, requires = "kernel")]
+    image: Option<Utf8PathBuf>,
+    /// Its kernel
+    #[arg(long)]
+    kernel: Option<Utf8PathBuf>,
+    /// Its initramfs
+    #[arg(long)]
+    initrd: Option<Utf8PathBuf>,
+    /// Its kernel's command line
+    #[arg(long, default_value = "root=/dev/vda rw console=ttyS0 quiet")]
+    cmdline: String,
+}
+
+/// What a run told, milliseconds.
+#[derive(Debug, Default)]
+struct Told {
+    ready: Vec<f64>,
+    save: Vec<f64>,
+    restore: Vec<f64>,
+    /// From asking for the first command of a test until its answer.
+    answer: Vec<f64>,
+    reboot: Vec<f64>,
+    /// Of the step.
+    wall: f64,
+}
+
+/// Measures with `rounds` tests each below `scratch`.
+///
+/// # Errors
+///
+/// If something is missing, or fails.
+pub(super) fn run(scratch: &Utf8Path, rounds: usize, image: &Image) -> Done {
+    cargo(["build", "--release", "-p", "bootway"]).run()?;
+    fs_err::create_dir_all(scratch).map_err(io)?;
+    let scratch = scratch.canonicalize_utf8().map_err(io)?;
+    prepare(&scratch)?;
+    println!("load average {}", load()?);
+    println!(
+        "{:<30} {:>9} {:>8} {:>9} {:>9} {:>9} {:>7}",
+        "medians, ms", "boot", "save", "restore", "+ answer", "reboot", "share"
+    );
+    for size in &SIZES {
+        let told = measure(&scratch, &Guest::Busybox(size), rounds)?;
+        row(size.name, &told, RESTORE_GOAL);
+        let theirs = peer::measure(&scratch, &kernel()?, size.mib, size.dirty_mib, rounds.min(5))?;
+        println!(
+            "{:<30} {:>9.0} {:>8.0} {:>9} {:>9.0}",
+            "  QEMU alone, the whole memory", theirs.boot, theirs.save, "", theirs.restored
+        );
+    }
+    if image.image.is_some() {
+        let told = measure(&scratch, &Guest::Image(image), rounds)?;
+        row("systemd, 512 MiB", &told, IMAGE_GOAL);
+    }
+    suites(&scratch)?;
+    println!("load average {}", load()?);
+    Ok(())
+}
+
+fn row(name: &str, told: &Told, goal: f64) {
+    let [boot, save, restore, reboot] =
+        [&told.ready, &told.save, &told.restore, &told.reboot].map(|of| median(of.clone()));
+    let answered: Vec<f64> = told.restore.iter().zip(&told.answer).map(|(a, b)| a + b).collect();
+    let (least, answered) = (answered.iter().copied().fold(f64::MAX, f64::min), median(answered));
+    let share = answered / boot;
+    let verdict = if share <= goal { "good" } else { "MISSED" };
+    println!(
+        "{name:<30} {boot:>9.0} {save:>8.0} {restore:>9.0} {answered:>9.0} {reboot:>9.0} {share:>7.3}; at most {goal}: \
+         {verdict}; least {least:.0} ms"
+    );
+}
+
+/// All tests of a suite, on one machine that was saved, and each on one that boots.
+fn suites(scratch: &Utf8Path) -> Done {
+    let guest = Guest::Busybox(&SIZES[0]);
+    let wall = |snapshot: &str| -> Result<f64, Failure> {
+        forget(scratch)?;
+        write_plan(scratch, &guest, snapshot, SUITE, false)?;
+        Ok(told(scratch, 2)?.wall)
+    };
+    let (restored, booted) = (wall("required")?, wall("never")?);
+    let share = restored / booted;
+    let verdict = if share <= SUITE_GOAL { "good" } else { "MISSED" };
+    println!(
+        "{SUITE} tests, two at a time: {:.1} s on one machine that is booted and saved, {:.1} s booting each; {share:.3}, at \
+         most {SUITE_GOAL}: {verdict}",
+        restored / 1000.0,
+        booted / 1000.0
+    );
+    Ok(())
+}
+
+/// Boots and saves once, and restores for each of `rounds` tests, one at a time; then boots and reboots some.
+fn measure(scratch: &Utf8Path, guest: &Guest<'_>, rounds: usize) -> Result<Told, Failure> {
+    forget(scratch)?;
+    let mut all = Told::default();
+    write_plan(scratch, guest, "required", rounds, false)?;
+    let saved = told(scratch, 1)?;
+    (all.save, all.restore, all.answer) = (saved.save, saved.restore, saved.answer);
+    // What the boot is that is not to be saved.
+    write_plan(scratch, guest, "never", rounds.min(5), true)?;
+    let booted = told(scratch, 1)?;
+    (all.ready, all.reboot) = (booted.ready, booted.reboot);
+    Ok(all)
+}
+
+fn forget(scratch: &Utf8Path) -> Done {
+    match fs_err::remove_dir_all(scratch.join("work/cache/vm")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(error)),
+        _ => Ok(()),
+    }
+}
+
+/// What all plans read.
+fn prepare(scratch: &Utf8Path) -> Done {
+    fs_err::create_dir_all(scratch.join("early/bin")).map_err(io)?;
+    fs_err::copy("/bin/busybox", scratch.join("early/bin/busybox")).map_err(io)?;
+    fs_err::copy(kernel()?, scratch.join("vmlinuz")).map_err(io)?;
+    let init = "#!/bin/busybox sh\n/bin/busybox --install -s /bin\nmkdir -p /proc /sys /dev /fill\n\
+                mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev\n\
+                mount -t tmpfs -o size=600m fill /fill\nwhile :; do setsid cttyhack sh; done\n";
+    fs_err::write(scratch.join("early/init"), init).map_err(io)
+}
+
+fn write_plan(scratch: &Utf8Path, guest: &Guest<'_>, snapshot: &str, tests: usize, reboots: bool) -> Done {
+    let mut text = "format = 1\nname = \"bench\"\nepoch = 1735689600\n[[phase]]\nname = \"all\"\n".to_owned();
+    let (machine, starts, ready) = match guest {
+        Guest::Busybox(size) => {
+            text += "[[phase.step]]\nname = \"early\"\n[phase.step.tree]\nfrom = [\"./early\"]\n\
+                     edits = [{ chmod = { path = \"init\", mode = \"0755\" } }, \
+                     { chmod = { path = \"bin/busybox\", mode = \"0755\" } }]\n\
+                     [[phase.step]]\nname = \"initrd\"\ninitramfs = { from = [\"early\"] }\n";
+            let fill = match size.dirty_mib {
+                0 => "true".to_owned(),
+                mib => format!("yes | head -c {mib}M >/fill/all"),
+            };
+            let starts = "boot = \"kernel\"\nkernel = \"./vmlinuz\"\ninitrd = \"initrd\"\n\
+                          cmdline = \"console=ttyS0 panic=-1 quiet\"\n";
+            (format!("memory = \"{}MiB\"\n", size.mib), starts.to_owned(), fill)
+        }
+        Guest::Image(image) => {
+            let path =
+                |path: &Option<Utf8PathBuf>| path.as_ref().map(ToString::to_string).unwrap_or_default();
+            let starts = format!(
+                "boot = \"kernel\"\nkernel = \"{}\"\ninitrd = \"{}\"\ndisk = [{{ image = \"{}\" }}]\ncmdline = '{}'\n",
+                path(&image.kernel),
+                path(&image.initrd),
+                path(&image.image),
+                image.cmdline
+            );
+            let machine = "memory = \"512MiB\"\nchannel = \"systemd\"\n".to_owned();
+            (machine, starts, "systemctl is-system-running --wait || true".to_owned())
+        }
+    };
+    text += &format!(
+        "[[phase.step]]\nname = \"tests\"\n[phase.step.vm]\n{starts}machine = \"m\"\nsnapshot = \"{snapshot}\"\n\
+         check = [{{ name = \"ready\", run = \"{ready}\" }}]\n"
+    );
+    let reboot = if reboots { ", { name = \"reboots\", reboot = true }" } else { "" };
+    for n in 0..tests {
+        text += &format!(
+            "[[phase.step.vm.test]]\nname = \"t{n}\"\ncheck = [{{ name = \"answers\", run = \"true\" }}{reboot}]\n"
+        );
+    }
+    text += &format!("[machine.m]\naccel = \"tcg\"\n{machine}");
+    fs_err::write(scratch.join("bench.plan.toml"), text).map_err(io)
+}
+
+/// Runs the plan, and reads what it told.
+fn told(scratch: &Utf8Path, jobs: usize) -> Result<Told, Failure> {
+    let target = std::env::var("CARGO_TARGET_DIR").map_or_else(|_| root().join("target"), Utf8PathBuf::from);
+    let program = target.join("release/bootway").into_string();
+    let (plan, work) = (scratch.join("bench.plan.toml"), scratch.join("work"));
+    let args = ["build", plan.as_str(), "--work", work.as_str(), "--step", "tests", "--fresh", "--no-report"];
+    sh(&program, args).args(["-j", &jobs.to_string()]).quiet()?;
+    let log = fs_err::read_to_string(work.join("runs/latest/events.jsonl")).map_err(io)?;
+    let mut all = Told::default();
+    let mut started = 0;
+    for line in log.lines() {
+        let event: Event = serde_json::from_str(line)
+            .map_err(|error| Failure::new(Class::Bug, format!("`{line}`: {error}")))?;
+        let is_tests = event.step.as_ref().is_some_and(|step| step.as_str() == "tests");
+        match event.kind {
+            EventKind::Started if is_tests => started = event.at_ms,
+            EventKind::Finished if is_tests => all.wall = (event.at_ms - started) as f64,
+            EventKind::Timing(timing) => match timing.name.as_str() {
+                "boot-to-ready" => all.ready.push(timing.ms as f64),
+                "save" => all.save.push(timing.ms as f64),
+                "restore" => all.restore.push(timing.ms as f64),
+                _ => {}
+            },
+            EventKind::Check { name, after_ms, .. } if name.ends_with("answers") => {
+                all.answer.push(after_ms as f64);
+            }
+            EventKind::Check { name, after_ms, .. } if name.ends_with("reboots") => {
+                all.reboot.push(after_ms as f64);
+            }
+            _ => {}
+        }
+    }
+    Ok(all)
+}
+
+/// The newest kernel of this machine.
+fn kernel() -> Result<Utf8PathBuf, Failure> {
+    let entries = Utf8Path::new("/boot").read_dir_utf8().map_err(io)?.flatten();
+    let kernels = entries.map(camino::Utf8DirEntry::into_path);
+    let newest =
+        kernels.filter(|path| path.file_name().is_some_and(|name| name.starts_with("vmlinuz-"))).max();
+    newest.ok_or_else(|| Failure::new(Class::Environment, "there is no kernel in /boot: `cargo xtask setup`"))
+}
+
+fn load() -> Result<String, Failure> {
+    let load = fs_err::read_to_string("/proc/loadavg").map_err(io)?;
+    Ok(load.split(' ').next().unwrap_or_default().to_owned())
+}
+
+/// Milliseconds since `began`.
+fn ms(began: Instant) -> f64 {
+    began.elapsed().as_secs_f64() * 1000.0
+}
+
+/// More than that is no answer.
+const PATIENCE: Duration = Duration::from_mins(5);
