@@ -100,16 +100,7 @@ pub(crate) fn record_by(
     let work = session.work();
     let started = style::now();
     let run_dir = new_run_dir(work, started)?;
-    let log = run_dir.join("events.jsonl");
-    let file = fs_err::File::create(&log).map_err(|error| cannot_write(&log, &error))?;
-    let mut sinks: Vec<Box<dyn Sink>> =
-        vec![Box::new(JsonLines::new(file)), Box::new(Recorder::new(&run_dir))];
-    if args.json {
-        sinks.push(Box::new(JsonLines::new(std::io::stdout())));
-    } else {
-        let terminal = Terminal::new(std::io::stderr(), style::terminal(color, args.verbose));
-        sinks.push(Box::new(terminal.of_run(&short(&run_dir))));
-    }
+    let sinks = sinks(&run_dir, args, color)?;
     let is_tier = selection.tier.is_some();
     let options = Options {
         selection,
@@ -145,6 +136,19 @@ pub(crate) fn record_by(
         }
     }
     Ok((signals.exit_code(outcome.exit_code()), outcome))
+}
+
+/// Who hears of each event: the log, the record of guests, and the person or program that asked.
+fn sinks(run_dir: &Utf8Path, args: &RunArgs, color: style::When) -> Result<Vec<Box<dyn Sink>>, Failure> {
+    let log = run_dir.join("events.jsonl");
+    let file = fs_err::File::create(&log).map_err(|error| cannot_write(&log, &error))?;
+    let asked: Box<dyn Sink> = if args.json {
+        Box::new(JsonLines::new(std::io::stdout()))
+    } else {
+        let terminal = Terminal::new(std::io::stderr(), style::terminal(color, args.verbose));
+        Box::new(terminal.of_run(&short(run_dir)))
+    };
+    Ok(vec![Box::new(JsonLines::new(file)), Box::new(Recorder::new(run_dir)), asked])
 }
 
 /// The facts of a run as its engine says them, and those that only its record knows.
