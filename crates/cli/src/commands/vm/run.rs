@@ -34,7 +34,7 @@ pub(super) struct Run {
     #[arg(long, value_name = "DURATION", default_value = "30min", requires = "debug")]
     keep_for: Millis,
     #[command(flatten)]
-    run: RunArgs,
+    how: RunArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -52,7 +52,7 @@ impl Run {
         let selection = Selection { steps, ..Selection::default() };
         let system = SystemRunner { children: Some(work.children()) };
         let record = |runner: &dyn Runner, work| {
-            record_by(runner, &loaded, work, selection, &self.run.anew(), Seen::default(), color)
+            record_by(runner, &loaded, work, selection, &self.how.anew(), Seen::default(), color)
                 .map(|(code, _)| code)
         };
         if !self.debug {
@@ -67,7 +67,7 @@ impl Run {
         if let Some(guest) = runner.kept() {
             style::say(&kept(&guest));
             let is_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-            if is_terminal && !self.run.is_for_programs() && std::env::var_os("CI").is_none() {
+            if is_terminal && !self.how.is_for_programs() && std::env::var_os("CI").is_none() {
                 attach(&guests(), Some(&guest.name))?;
             }
         }
