@@ -6,25 +6,20 @@
 //!
 //! The first root must have a shell on the console, `ttyS0`.
 
+use std::error::Error;
+
 use bootway_exec::{Sandbox, SystemRunner};
 use bootway_plan::{Failure, step::MachineSpec};
 use bootway_vm::{TestGuest, TestVm, VmError};
 
-fn main() {
-    let mut args = std::env::args().skip(1);
-    let (Some(kernel), Some(initrd)) = (args.next(), args.next()) else {
-        eprintln!("usage: guest KERNEL INITRD");
-        std::process::exit(2);
-    };
+fn main() -> Result<(), Box<dyn Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [kernel, initrd] = &args[..] else { return Err("usage: guest KERNEL INITRD".into()) };
     let runner = SystemRunner::default();
     let sandbox = Sandbox::new(&runner);
     let machine = MachineSpec { memory: Some(bootway_plan::Bytes::new(256 << 20)), ..MachineSpec::default() };
     let vm = TestVm::kernel(kernel).initrd(initrd).cmdline("console=ttyS0 panic=-1 quiet").machine(machine);
-    if let Err(error) = all(&sandbox, &vm) {
-        eprintln!("{}", Failure::of(&error));
-        std::process::exit(1);
-    }
-    println!("good");
+    Ok(all(&sandbox, &vm).map_err(|error| Failure::of(&error).to_string())?)
 }
 
 /// Each of the tests has the guest as `prepare` left it.
@@ -32,7 +27,7 @@ pub(crate) fn all(sandbox: &Sandbox<'_>, vm: &TestVm) -> Result<(), VmError> {
     let saved = vm.save(&sandbox.cx(), prepare)?;
     saved.restore(&sandbox.cx(), forgets_nothing)?;
     saved.restore(&sandbox.cx(), sees_no_other)?;
-    saved.restore(&sandbox.cx(), |guest| guest.power_off())
+    saved.restore(&sandbox.cx(), ends)
 }
 
 fn prepare(guest: &mut TestGuest<'_>) -> Result<(), VmError> {
@@ -47,4 +42,8 @@ fn forgets_nothing(guest: &mut TestGuest<'_>) -> Result<(), VmError> {
 
 fn sees_no_other(guest: &mut TestGuest<'_>) -> Result<(), VmError> {
     guest.run("cat /state")?.prints("ready=yes")?.lacks("no").map(drop)
+}
+
+fn ends(guest: &mut TestGuest<'_>) -> Result<(), VmError> {
+    guest.power_off()
 }

@@ -189,7 +189,9 @@ fn ready(check: &step::Check) -> Result<Ready, String> {
 /// What this host has for `machine`.
 pub(crate) fn host(cx: &Cx<'_>, machine: &Machine) -> Result<Host, VmError> {
     let firmware = match machine.firmware {
-        Firmware::Uefi => Some(FirmwareFiles::find(machine.arch).ok_or(VmError::NoFirmware { arch: machine.arch })?),
+        Firmware::Uefi => {
+            Some(FirmwareFiles::find(machine.arch).ok_or(VmError::NoFirmware { arch: machine.arch })?)
+        }
         Firmware::Bios => None,
     };
     let accel = match machine.accel {

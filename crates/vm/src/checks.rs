@@ -317,8 +317,11 @@ impl<'a> Checks<'a> {
 
     fn no_shell_hint(&self) -> String {
         if let Some(link) = &self.link {
-            let said = link.said().map_or_else(String::new, |said| format!("; ssh said last: `{}`", said.trim()));
-            return format!("nobody was let in over SSH: its system must start a server, and know the key{said}");
+            let said =
+                link.said().map_or_else(String::new, |said| format!("; ssh said last: `{}`", said.trim()));
+            return format!(
+                "nobody was let in over SSH: its system must start a server, and know the key{said}"
+            );
         }
         self.console_hint().replace("ttyS0", self.machine.console())
     }
@@ -326,7 +329,8 @@ impl<'a> Checks<'a> {
     fn console_hint(&self) -> &'static str {
         let words = self.guest.words();
         let media = &self.setup.media;
-        let has_console = media.cmdline.as_ref().is_some_and(|cmdline| cmdline.contains(self.machine.console()));
+        let has_console =
+            media.cmdline.as_ref().is_some_and(|cmdline| cmdline.contains(self.machine.console()));
         match words.line {
             _ if self.on_port() => "no shell answered on the guest's port: its system must start one there",
             None if media.kernel.is_some() && !has_console => {

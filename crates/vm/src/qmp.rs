@@ -268,7 +268,8 @@ fn event(message: &Value) -> Option<MachineEvent> {
             status.map(|status| MachineEvent::Migration(status.to_owned()))
         }
         "DEVICE_TRAY_MOVED" => {
-            let data = message.get("data").filter(|data| data.get("tray-open") == Some(&Value::Bool(true)))?;
+            let data =
+                message.get("data").filter(|data| data.get("tray-open") == Some(&Value::Bool(true)))?;
             Some(MachineEvent::Ejected(data.get("device")?.as_str()?.to_owned()))
         }
         _ => None, // There are dozens, and more in each version.
@@ -296,7 +297,9 @@ mod tests {
         assert_eq!(of(r#"{"return": {}}"#), None);
         assert_eq!(of(r#"{"event": "RTC_CHANGE", "data": {}}"#), None);
         let tray = |open| {
-            of(&format!(r#"{{"event": "DEVICE_TRAY_MOVED", "data": {{"device": "disk0", "tray-open": {open}}}}}"#))
+            of(&format!(
+                r#"{{"event": "DEVICE_TRAY_MOVED", "data": {{"device": "disk0", "tray-open": {open}}}}}"#
+            ))
         };
         assert_eq!(tray(true), Some(MachineEvent::Ejected("disk0".to_owned())));
         assert_eq!(tray(false), None);

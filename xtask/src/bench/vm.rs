@@ -51,8 +51,8 @@ enum Guest<'a> {
 #[derive(Debug, clap::Args)]
 pub(super) struct Image {
     /// A raw disk with systemd, to be measured, too
-    #[arg(long, requires = "kernel")]
-    image: Option<Utf8PathBuf>,
+    #[arg(long = "image", requires = "kernel")]
+    disk: Option<Utf8PathBuf>,
     /// Its kernel
     #[arg(long)]
     kernel: Option<Utf8PathBuf>,
@@ -101,7 +101,7 @@ pub(super) fn run(scratch: &Utf8Path, rounds: usize, image: &Image) -> Done {
             "  QEMU alone, the whole memory", theirs.boot, theirs.save, "", theirs.restored
         );
     }
-    if image.image.is_some() {
+    if image.disk.is_some() {
         let told = measure(&scratch, &Guest::Image(image), rounds)?;
         row("systemd, 512 MiB", &told, IMAGE_GOAL);
     }
@@ -198,7 +198,7 @@ fn write_plan(scratch: &Utf8Path, guest: &Guest<'_>, snapshot: &str, tests: usiz
                 "boot = \"kernel\"\nkernel = \"{}\"\ninitrd = \"{}\"\ndisk = [{{ image = \"{}\" }}]\ncmdline = '{}'\n",
                 path(&image.kernel),
                 path(&image.initrd),
-                path(&image.image),
+                path(&image.disk),
                 image.cmdline
             );
             let machine = "memory = \"512MiB\"\nchannel = \"systemd\"\n".to_owned();
@@ -235,18 +235,18 @@ fn told(scratch: &Utf8Path, jobs: usize) -> Result<Told, Failure> {
         let is_tests = event.step.as_ref().is_some_and(|step| step.as_str() == "tests");
         match event.kind {
             EventKind::Started if is_tests => started = event.at_ms,
-            EventKind::Finished if is_tests => all.wall = (event.at_ms - started) as f64,
+            EventKind::Finished if is_tests => all.wall = ms(event.at_ms - started),
             EventKind::Timing(timing) => match timing.name.as_str() {
-                "boot-to-ready" => all.ready.push(timing.ms as f64),
-                "save" => all.save.push(timing.ms as f64),
-                "restore" => all.restore.push(timing.ms as f64),
+                "boot-to-ready" => all.ready.push(ms(timing.ms)),
+                "save" => all.save.push(ms(timing.ms)),
+                "restore" => all.restore.push(ms(timing.ms)),
                 _ => {}
             },
             EventKind::Check { name, after_ms, .. } if name.ends_with("answers") => {
-                all.answer.push(after_ms as f64);
+                all.answer.push(ms(after_ms));
             }
             EventKind::Check { name, after_ms, .. } if name.ends_with("reboots") => {
-                all.reboot.push(after_ms as f64);
+                all.reboot.push(ms(after_ms));
             }
             _ => {}
         }
@@ -269,9 +269,15 @@ fn load() -> Result<String, Failure> {
 }
 
 /// Milliseconds since `began`.
-fn ms(began: Instant) -> f64 {
+fn since(began: Instant) -> f64 {
     began.elapsed().as_secs_f64() * 1000.0
 }
 
 /// More than that is no answer.
 const PATIENCE: Duration = Duration::from_mins(5);
+
+/// Milliseconds to calculate with.
+#[expect(clippy::cast_precision_loss, reason = "nobody waits for 2^52 of them")]
+const fn ms(of: u64) -> f64 {
+    of as f64
+}

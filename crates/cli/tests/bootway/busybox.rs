@@ -58,7 +58,7 @@ fn kernel() -> Utf8PathBuf {
     }
     let found = Utf8Path::new("/boot").read_dir_utf8().into_iter().flatten().flatten();
     let kernels = found.filter(|entry| entry.file_name().starts_with("vmlinuz-"));
-    let kernel = kernels.map(|entry| entry.into_path()).max();
+    let kernel = kernels.map(camino::Utf8DirEntry::into_path).max();
     kernel.expect("there is no kernel in /boot: `cargo xtask setup` installs one, or set BOOTWAY_TEST_KERNEL")
 }
 

@@ -36,7 +36,6 @@ struct Kept {
     pid: PathBuf,
     console: Utf8PathBuf,
     dir: Utf8PathBuf,
-    keeper: i32,
 }
 
 fn list(project: &Project, home: &Utf8Path) -> Vec<Kept> {
@@ -49,7 +48,6 @@ fn list(project: &Project, home: &Utf8Path) -> Vec<Kept> {
         pid: format!("/proc/{}", it["pid"]).into(),
         console: text(it, "console").into(),
         dir: text(it, "dir").into(),
-        keeper: it["keeper"].as_i64().unwrap().try_into().unwrap(),
     };
     all.as_array().unwrap().iter().map(kept).collect()
 }

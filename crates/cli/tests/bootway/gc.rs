@@ -325,7 +325,9 @@ fn machines_go_but_those_that_were_used_last_and_those_that_are_in_use() {
     let project = Project::new(&plan(["a", "b"]));
     assert_eq!(project.bootway(&["build", "test.plan.toml"]).code, 0);
     let dir = project.path().join(".bootway/test/cache/vm");
-    for (name, seconds) in [("aaaaaaaaaaaa", 300), ("bbbbbbbbbbbb", 100), ("cccccccccccc", 200), ("dddddddddddd", 50)] {
+    for (name, seconds) in
+        [("aaaaaaaaaaaa", 300), ("bbbbbbbbbbbb", 100), ("cccccccccccc", 200), ("dddddddddddd", 50)]
+    {
         project.write(&format!(".bootway/test/cache/vm/{name}/ram"), vec![1; 1 << 20]);
         let facts = dir.join(name).join("facts.json");
         fs_err::write(&facts, "{}").unwrap();

@@ -23,7 +23,7 @@ fn error(project: &Project, run: &Run) -> String {
 
 #[test]
 fn two_suites_at_once_have_ports_of_their_own() {
-    let forward = r#"net = { forward = { ssh = 22, web = 80 } }"#;
+    let forward = r"net = { forward = { ssh = 22, web = 80 } }";
     let projects = [busybox::project(forward, UP), busybox::project(forward, UP)];
     std::thread::scope(|scope| {
         for project in &projects {

@@ -272,7 +272,7 @@ mod tests {
     }
 
     fn short(name: &str) -> String {
-        key(name).short().to_string()
+        key(name).short().clone()
     }
 
     #[test]

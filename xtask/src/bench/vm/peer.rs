@@ -10,7 +10,7 @@ use std::{
 use bootway_plan::{Class, Failure};
 use camino::Utf8Path;
 
-use super::{PATIENCE, ms};
+use super::{PATIENCE, since};
 use crate::bench::{io, rounds::median};
 
 /// Medians, milliseconds.
@@ -50,7 +50,7 @@ pub(super) fn measure(
         let mut qemu = start(scratch, kernel, mib, None)?;
         qemu.wait_for("# ")?;
         qemu.answer(0)?;
-        times[0].push(ms(qemu.began));
+        times[0].push(since(qemu.began));
         if dirty_mib > 0 {
             qemu.say(&format!("yes | head -c {dirty_mib}M >/fill/all\n"))?;
             qemu.wait_for("# ")?;
@@ -65,11 +65,11 @@ pub(super) fn measure(
             .write_all(b"migrate_set_parameter max-bandwidth 100G\nmigrate \"exec:cat >peer.state\"\nquit\n")
             .map_err(io)?;
         qemu.child.wait().map_err(io)?;
-        times[1].push(ms(began));
+        times[1].push(since(began));
         drop(qemu);
         let mut qemu = start(scratch, kernel, mib, Some("exec:cat peer.state"))?;
         qemu.answer(2)?;
-        times[2].push(ms(qemu.began));
+        times[2].push(since(qemu.began));
     }
     let [boot, save, restored] = times.map(median);
     Ok(Peer { boot, save, restored })

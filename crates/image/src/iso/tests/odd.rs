@@ -41,7 +41,7 @@ struct Sparse(fs_err::File);
 impl Write for Sparse {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if ZEROS.get(..bytes.len()) == Some(bytes) {
-            let _at = self.0.seek(SeekFrom::Current(bytes.len() as i64))?;
+            let _at = self.0.seek(SeekFrom::Current(i64::try_from(bytes.len()).unwrap()))?;
             return Ok(bytes.len());
         }
         self.0.write(bytes)

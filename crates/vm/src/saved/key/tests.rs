@@ -102,7 +102,7 @@ fn whatever_a_machine_depends_on_makes_it_another_one() {
         ("-netdev", Made::machine(r#""forward""#, r#""isolated": true, "forward""#)),
         ("a disk more", Made::machine(r#""cpus""#, r#""disk": [{"size": "1GiB"}], "cpus""#)),
         ("a shell elsewhere", Made::machine(r#""cpus""#, r#""channel": "port", "cpus""#)),
-        ("another prompt", Made::machine(r#""cpus""#, r##""login": {"shell": "% "}, "cpus""##)),
+        ("another prompt", Made::machine(r#""cpus""#, r#""login": {"shell": "% "}, "cpus""#)),
         ("another image", Made { disk: "other", ..Made::new() }),
         ("the image elsewhere", Made { place: "two", ..Made::new() }),
         ("-append", Made::step("quiet", "debug")),

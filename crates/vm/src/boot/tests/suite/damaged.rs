@@ -15,10 +15,10 @@ fn what_is_damaged_is_made_anew_and_it_is_said_why() {
     runs.run().assert_good();
     let damages: [(&str, Damage); 5] = [
         ("is damaged, and is made anew: `state` is not what was written", |dir| {
-            resize(&dir.join("state"), 1000)
+            resize(&dir.join("state"), 1000);
         }),
         ("is damaged, and is made anew: failed to query resolved metadata", |dir| {
-            fs_err::remove_file(dir.join("ram")).unwrap()
+            fs_err::remove_file(dir.join("ram")).unwrap();
         }),
         ("is damaged, and is made anew: `ram` has 4096 bytes", |dir| resize(&dir.join("ram"), 4096)),
         ("is damaged, and is made anew: `facts.json`", |dir| resize(&dir.join("facts.json"), 3)),
