@@ -387,7 +387,7 @@ fn what_a_plan_says_wrongly_is_told_before_anything_starts() {
     insta::assert_snapshot!(all.join("\n"), @r#"
     error: `boot = "disk"` needs `image`: add it to the step
     error: `boot = "kernel"` needs `kernel`: add it to the step
-    error: check `a` needs exactly one of `console`, `screen`, `run`, `reboot = true` and `power-off = true`
+    error: check `a` needs exactly one of `console`, `screen`, `run`, `ssh`, `wait-unit`, `wait-ip`, `wait-file`, `screenshot`, `copy-in`, `copy-out`, `reboot = true` and `power-off = true`
     error: `matches` of check `a` is not a regular expression: found open group without closing ')'
     error: there is no machine `laptop`: use one of `m`
     "#);
@@ -456,6 +456,8 @@ fn what_a_host_lacks_is_told_with_how_to_get_it() {
     insta::assert_snapshot!(all.join("\n"), @r#"
     error: this host has no UEFI firmware for QEMU
       hint: install it: `apt-get install ovmf`, or set the machine's `firmware = "bios"`
+    error: this host has no UEFI firmware for QEMU and 64-bit ARM
+      hint: install it: `apt-get install qemu-efi-aarch64`
     error: the machine asks for KVM: this host has no /dev/kvm
       hint: set the machine's `accel = "auto"`, or use a host with KVM
     error: QEMU did not answer on its control socket within 60 s
