@@ -18,6 +18,7 @@ use crate::{
     told,
 };
 
+mod asleep;
 mod diagnose;
 mod files;
 mod look;
@@ -53,6 +54,8 @@ pub(crate) struct Checks<'a> {
     silent: bool,
     /// Its shell runs something that has not ended, and cannot be interrupted.
     is_stuck: bool,
+    /// Whether the guest is asked about a check that is not good.
+    is_diagnosing: bool,
     counter: u32,
 }
 
@@ -91,6 +94,7 @@ impl<'a> Checks<'a> {
             is_up: false,
             silent: false,
             is_stuck: false,
+            is_diagnosing: false,
             shell: None,
             unread: Vec::new(),
             counter: 1,
@@ -141,7 +145,7 @@ impl<'a> Checks<'a> {
     fn tell_port(&mut self, text: &str) {
         match &mut self.link {
             Some(link) => link.write(text.as_bytes()),
-            None => self.guest.tell_port(text),
+            None => self.guest.tell_port(text.as_bytes()),
         }
     }
 

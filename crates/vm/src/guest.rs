@@ -274,9 +274,9 @@ impl<'a> Guest<'a> {
     }
 
     /// Says `text` to the port.
-    pub(crate) fn tell_port(&mut self, text: &str) {
+    pub(crate) fn tell_port(&mut self, text: &[u8]) {
         if let Some(port) = &mut self.port {
-            port.write(text.as_bytes());
+            port.write(text);
         }
     }
 

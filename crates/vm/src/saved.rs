@@ -72,6 +72,8 @@ struct Facts {
     counter: u32,
     /// Where the program is that tells it the time.
     wake: String,
+    /// Whether that program runs already, and waits for its message.
+    asleep: bool,
     /// Milliseconds from power-on until it was ready.
     ready_ms: u64,
     /// Of the state.
@@ -177,7 +179,7 @@ impl Saved {
         guest.control(&Request::Start, PATIENCE)?;
         let encoding = if self.facts.base64 { Encoding::Base64 } else { Encoding::Plain };
         let mut checks = Checks::resumed(cx, guest, setup, encoding, self.facts.counter);
-        wake_up(&mut checks, &self.facts.wake)?;
+        wake_up(&mut checks, &self.facts)?;
         told::timing(cx, "restore", began.elapsed());
         Ok(checks)
     }
@@ -206,6 +208,7 @@ impl Keeping {
     ) -> Result<Saved, VmError> {
         let wake = install(&mut checks, setup.machine.arch)?;
         let (encoding, counter) = checks.shell_state()?;
+        let asleep = checks.fall_asleep(&wake, PATIENCE)?;
         checks.hang_up(); // The end that is on the host is not saved.
         let guest = checks.guest();
         let socket = socket::dir(cx.scratch).map_err(VmError::io(cx.scratch))?;
@@ -215,6 +218,7 @@ impl Keeping {
             base64: encoding == Encoding::Base64,
             counter,
             wake,
+            asleep,
             ready_ms: ready.as_millis() as u64,
             state: Digest::of(&state),
             ram: fs_err::metadata(self.ram()).map_err(VmError::io(&self.ram()))?.len(),
@@ -325,14 +329,22 @@ fn install(checks: &mut Checks<'_>, arch: Arch) -> Result<String, VmError> {
 }
 
 /// Tells a guest that was restored the time, and something that no other copy knows.
-fn wake_up(checks: &mut Checks<'_>, path: &str) -> Result<(), VmError> {
+fn wake_up(checks: &mut Checks<'_>, facts: &Facts) -> Result<(), VmError> {
     let mut entropy = [0; wake::ENTROPY];
     rustix::rand::getrandom(&mut entropy, rustix::rand::GetRandomFlags::empty())
         .map_err(|error| VmError::io("/dev/urandom".into())(error.into()))?;
-    let asked = wake::run(path, now(), &entropy);
-    match checks.ask(&asked, "# the time, and entropy", ANSWER)?.answer("waking the guest up", ANSWER) {
-        Ok((_, 0)) => Ok(()),
-        Ok((_, code)) => Err(VmError::NotKept { reason: wake::meaning(code).to_owned() }),
+    let message = wake::message(now(), &entropy);
+    let ended = if facts.asleep {
+        let late = || format!("it did not answer within {}", crate::boot::seconds(ANSWER));
+        checks.wake(&message, ANSWER)?.ok_or_else(late)
+    } else {
+        let asked = wake::run(&facts.wake, &message);
+        let asked = checks.ask(&asked, "# the time, and entropy", ANSWER)?;
+        asked.answer("waking the guest up", ANSWER).map(|(_, code)| code)
+    };
+    match ended {
+        Ok(0) => Ok(()),
+        Ok(code) => Err(VmError::NotKept { reason: wake::meaning(code).to_owned() }),
         Err(reason) => Err(VmError::NotKept { reason }),
     }
 }

@@ -11,7 +11,7 @@ use bootway_plan::step::Arch;
 /// from it at once. Its exit code is 0, or which of the five failed.
 ///
 /// ```text
-///     sub rsp, 96;  read(0, rsp, 88) == 88                  else exit(1)
+///     sub rsp, 96;  read(0, rsp, 56) == 56                  else exit(1)
 ///     clock_settime(CLOCK_REALTIME, rsp) == 0               else exit(2)
 ///     ebx = open("/dev/urandom", O_WRONLY) >= 0             else exit(3)
 ///     ioctl(ebx, RNDADDENTROPY, rsp + 16) == 0              else exit(4)
@@ -22,8 +22,8 @@ use bootway_plan::step::Arch;
 /// Sources: random(4), `clock_settime(2)`, System V ABI for AMD64.
 #[rustfmt::skip]
 const CODE: [u8; 152] = [
-    0x48, 0x83, 0xec, 0x60, 0x31, 0xff, 0x48, 0x89, 0xe6, 0xba, 0x58, 0x00, 0x00, 0x00, 0x31, 0xc0, 0x0f, 0x05,
-    0xbf, 0x01, 0x00, 0x00, 0x00, 0x83, 0xf8, 0x58, 0x75, 0x68,
+    0x48, 0x83, 0xec, 0x60, 0x31, 0xff, 0x48, 0x89, 0xe6, 0xba, 0x38, 0x00, 0x00, 0x00, 0x31, 0xc0, 0x0f, 0x05,
+    0xbf, 0x01, 0x00, 0x00, 0x00, 0x83, 0xf8, 0x38, 0x75, 0x68,
     0xb8, 0xe3, 0x00, 0x00, 0x00, 0x31, 0xff, 0x48, 0x89, 0xe6, 0x0f, 0x05,
     0xbf, 0x02, 0x00, 0x00, 0x00, 0x85, 0xc0, 0x75, 0x53,
     0x48, 0x8d, 0x3d, 0x53, 0x00, 0x00, 0x00, 0xbe, 0x01, 0x00, 0x00, 0x00, 0xb8, 0x02, 0x00, 0x00, 0x00, 0x0f, 0x05,
@@ -39,8 +39,8 @@ const CODE: [u8; 152] = [
 /// The same for 64-bit ARM, where `open` is `openat(AT_FDCWD, …)`. Source: Linux, `include/uapi/asm-generic/unistd.h`.
 #[rustfmt::skip]
 const ARM_CODE: [u32; 45] = [
-    // sub sp, #96;  read(0, sp, 88);  w19 = 1;  exit if it is not 88
-    0xd101_83ff, 0xd280_0000, 0x9100_03e1, 0xd280_0b02, 0xd280_07e8, 0xd400_0001, 0xd280_0033, 0xf101_601f, 0x5400_03c1,
+    // sub sp, #96;  read(0, sp, 56);  w19 = 1;  exit if it is not 56
+    0xd101_83ff, 0xd280_0000, 0x9100_03e1, 0xd280_0702, 0xd280_07e8, 0xd400_0001, 0xd280_0033, 0xf100_e01f, 0x5400_03c1,
     // clock_settime(0, sp);  w19 = 2;  exit if it is not 0
     0xd280_0000, 0x9100_03e1, 0xd280_0e08, 0xd400_0001, 0xd280_0053, 0xb500_0300,
     // openat(-100, "/dev/urandom", 1, 0);  w19 = 3;  exit if it is negative
@@ -56,10 +56,11 @@ const ARM_CODE: [u32; 45] = [
 ];
 
 /// Bytes of entropy: what a kernel draws from holds 32.
-pub(crate) const ENTROPY: usize = 64;
+pub(crate) const ENTROPY: usize = 32;
 
-/// Bytes that the program reads: a time, how much entropy there is, and the entropy.
-const MESSAGE: usize = 16 + 8 + ENTROPY;
+/// Bytes that the program reads: a time, how much entropy there is, and the entropy. A terminal hands over no more than
+/// 64 at once. Source: Linux, `drivers/tty/tty_io.c`, `iterate_tty_read`.
+pub(crate) const MESSAGE: usize = 16 + 8 + ENTROPY;
 
 /// Where the program is put, in the first of these directories that it can be started from.
 const PLACES: &str = "/run /dev/shm /tmp /var/tmp /root /";
@@ -108,15 +109,20 @@ pub(crate) fn install(arch: Arch) -> String {
     )
 }
 
-/// A command that runs the program at `path`, for a guest where it is `now` since 1970-01-01 UTC.
-pub(crate) fn run(path: &str, now: Duration, entropy: &[u8; ENTROPY]) -> String {
+/// What the program reads, for a guest where it is `now` since 1970-01-01 UTC.
+pub(crate) fn message(now: Duration, entropy: &[u8; ENTROPY]) -> Vec<u8> {
     let mut message = Vec::with_capacity(MESSAGE);
     message.extend_from_slice(&now.as_secs().to_le_bytes());
     message.extend_from_slice(&u64::from(now.subsec_nanos()).to_le_bytes());
     message.extend_from_slice(&(8 * ENTROPY as u32).to_le_bytes());
     message.extend_from_slice(&(ENTROPY as u32).to_le_bytes());
     message.extend_from_slice(entropy);
-    format!("printf '{}' | {path}", octal(&message))
+    message
+}
+
+/// A command that has the program at `path` read `message`.
+pub(crate) fn run(path: &str, message: &[u8]) -> String {
+    format!("printf '{}' | {path}", octal(message))
 }
 
 /// What an exit code of the program means.
@@ -155,9 +161,9 @@ mod tests {
 
     #[test]
     fn a_message_has_a_time_and_entropy() {
-        let said = run("/run/x", Duration::new(1, 2), &[0xFF; ENTROPY]);
+        let said = run("/run/x", &message(Duration::new(1, 2), &[0xFF; ENTROPY]));
         assert!(said.starts_with(
-            r"printf '\001\000\000\000\000\000\000\000\002\000\000\000\000\000\000\000\000\002\000\000\100\000\000\000\377"
+            r"printf '\001\000\000\000\000\000\000\000\002\000\000\000\000\000\000\000\000\001\000\000\040\000\000\000\377"
         ));
         assert!(said.ends_with(r"\377' | /run/x"));
     }

@@ -185,7 +185,7 @@ fn write_plan(scratch: &Utf8Path, guest: &Guest<'_>, snapshot: &str, tests: usiz
                      [[phase.step]]\nname = \"initrd\"\ninitramfs = { from = [\"early\"] }\n";
             let fill = match size.dirty_mib {
                 0 => "true".to_owned(),
-                mib => format!("yes | head -c {mib}M >/fill/all"),
+                mib => format!("yes | head -c {} >/fill/all", u64::from(mib) << 20),
             };
             let starts = "boot = \"kernel\"\nkernel = \"./vmlinuz\"\ninitrd = \"initrd\"\n\
                           cmdline = \"console=ttyS0 panic=-1 quiet\"\n";

@@ -345,8 +345,8 @@ fn machines_go_but_those_that_were_used_last_and_those_that_are_in_use() {
         .iter()
         .map(|it| {
             let path = Utf8PathBuf::from(it["path"].as_str().unwrap());
-            let size: u64 = it["size"].as_str().unwrap().trim_end_matches('B').parse().unwrap();
-            assert_eq!(it["what"] == "machine", size >= 1 << 20, "{it}");
+            let size: bootway_plan::Bytes = it["size"].as_str().unwrap().parse().unwrap();
+            assert_eq!(it["what"] == "machine", size.get() >= 1 << 20, "{it}");
             format!("{} {}: {}", it["what"], path.file_name().unwrap(), it["why"])
         })
         .collect();

@@ -126,7 +126,7 @@ fn an_ordinary_user_builds_a_disc_that_installs_and_starts_it_in_four_ways() {
     // What each firmware's screen showed, of the disc and of what was installed from it.
     for firmware in ["bios", "uefi"] {
         for picture in ["a-picture-of-the-screen.png", "a-picture-of-what-was-installed.png"] {
-            let png = fs_err::read(project.path().join("work/kept").join(firmware).join(picture)).unwrap();
+            let png = fs_err::read(run.join("kept").join(firmware).join(picture)).unwrap();
             assert!(png.starts_with(b"\x89PNG"), "{firmware}: {picture}");
         }
     }

@@ -28,6 +28,16 @@ impl Checks<'_> {
         if self.shell.is_none() || self.is_stuck {
             return;
         }
+        self.is_diagnosing = true;
+        let kept = self.diagnosed(check);
+        self.is_diagnosing = false;
+        if !kept.is_empty() {
+            self.cx.note(format!("about `{}`: {}", check.name, kept.join("; ")));
+        }
+    }
+
+    /// What was kept, and where.
+    fn diagnosed(&mut self, check: &Ready) -> Vec<String> {
         let (began, mut kept) = (Instant::now(), Vec::new());
         for (n, (label, command)) in questions(&check.kind).into_iter().enumerate() {
             if began.elapsed() >= ALL {
@@ -45,9 +55,7 @@ impl Checks<'_> {
                 kept.push(format!("{label}: {place}"));
             }
         }
-        if !kept.is_empty() {
-            self.cx.note(format!("about `{}`: {}", check.name, kept.join("; ")));
-        }
+        kept
     }
 }
 

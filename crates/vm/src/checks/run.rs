@@ -100,7 +100,9 @@ impl Checks<'_> {
                 self.guest.show(&turn.text)?;
                 return Err(VmError::Flooded { words: self.guest.words() });
             }
-            for line in progress.lines {
+            // What is kept in a file is not told, too, nor is it taken for what the guest says of itself.
+            let told = if self.is_diagnosing { Vec::new() } else { progress.lines };
+            for line in told {
                 self.guest.tell_only(line);
             }
             for line in progress.kernel {

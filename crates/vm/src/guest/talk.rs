@@ -68,8 +68,13 @@ impl Guest<'_> {
 
     /// Types on the console.
     pub(crate) fn type_text(&mut self, text: &str) {
+        self.type_bytes(text.as_bytes());
+    }
+
+    /// The same, of what is no text.
+    pub(crate) fn type_bytes(&mut self, bytes: &[u8]) {
         // If QEMU has ended, its process says so, and why.
-        let _ = self.process.write(text.as_bytes());
+        let _ = self.process.write(bytes);
     }
 
     /// What the guest said last, for the error that says that it said no more.

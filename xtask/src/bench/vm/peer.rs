@@ -4,7 +4,7 @@ use std::{
     io::{Read as _, Write as _},
     os::unix::net::UnixStream,
     process::{Child, Command, Stdio},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bootway_plan::{Class, Failure};
@@ -52,7 +52,7 @@ pub(super) fn measure(
         qemu.answer(0)?;
         times[0].push(since(qemu.began));
         if dirty_mib > 0 {
-            qemu.say(&format!("yes | head -c {dirty_mib}M >/fill/all\n"))?;
+            qemu.say(&format!("yes | head -c {} >/fill/all\n", u64::from(dirty_mib) << 20))?;
             qemu.wait_for("# ")?;
             qemu.answer(1)?;
         }
@@ -68,6 +68,7 @@ pub(super) fn measure(
         times[1].push(since(began));
         drop(qemu);
         let mut qemu = start(scratch, kernel, mib, Some("exec:cat peer.state"))?;
+        runs(&socket)?;
         qemu.answer(2)?;
         times[2].push(since(qemu.began));
     }
@@ -112,6 +113,31 @@ fn start(scratch: &Utf8Path, kernel: &Utf8Path, mib: u32, incoming: Option<&str>
         command.current_dir(scratch).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(io)?;
     Ok(Qemu { child, said: Vec::new(), began })
 }
+
+/// Waits until the machine goes on: what its serial port is told before that is lost.
+fn runs(socket: &Utf8Path) -> Result<(), Failure> {
+    let began = Instant::now();
+    let mut said = Vec::new();
+    let mut monitor = loop {
+        match UnixStream::connect(socket) {
+            Ok(monitor) => break monitor,
+            Err(error) if began.elapsed() > PATIENCE => return Err(io(error)),
+            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+        }
+    };
+    monitor.set_read_timeout(Some(PATIENCE)).map_err(io)?;
+    while !said.windows(RUNNING.len()).any(|it| it == RUNNING) {
+        monitor.write_all(b"info status\n").map_err(io)?;
+        let mut buffer = [0; 4096];
+        let n = monitor.read(&mut buffer).map_err(io)?;
+        said.extend_from_slice(&buffer[..n]);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// What QEMU's monitor says of a machine that runs.
+const RUNNING: &[u8] = b"VM status: running";
 
 impl Qemu {
     fn say(&mut self, text: &str) -> Result<(), Failure> {
