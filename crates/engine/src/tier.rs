@@ -4,15 +4,20 @@ use bootway_plan::{Class, EventKind, Failure, Millis, Step, Tier, Tiers, Verdict
 
 use crate::Outcome;
 
-/// The check of the run that is about its time, if the tier has a budget.
+/// What there is to say of a run's time, if its tier has a budget: a verdict if it took longer. That it did not is no
+/// check that passed, as it proves nothing about what was made.
 pub(crate) fn time(tier: Tier, tiers: &Tiers, took: Millis) -> Option<EventKind> {
     let budget = tiers.budget.of(tier)?;
-    let over = took > budget;
+    if took <= budget {
+        return Some(EventKind::Note {
+            text: format!("tier {} took {took}, and may take {budget}", tier.as_str()),
+        });
+    }
     Some(EventKind::Check {
         name: format!("tier {} in {budget}", tier.as_str()),
-        verdict: if over { Verdict::OverBudget } else { Verdict::Passed },
+        verdict: Verdict::OverBudget,
         after_ms: took.get(),
-        detail: over.then(|| format!("it took {took}, and may take {budget}")),
+        detail: Some(format!("it took {took}, and may take {budget}")),
     })
 }
 
@@ -69,13 +74,14 @@ mod tests {
         let plan = resolve(&Spec::from_toml(text, &Vars::default()).unwrap()).unwrap();
         let minutes = |n: u64| Millis::new(n * 60_000);
         let verdict = |tier, took| match time(tier, plan.tiers(), took) {
-            Some(EventKind::Check { verdict, .. }) => Some(verdict),
-            _ => None,
+            Some(EventKind::Check { verdict, .. }) => format!("{verdict:?}"),
+            Some(EventKind::Note { text }) => text,
+            _ => "nothing".to_owned(),
         };
-        assert_eq!(verdict(Tier::Quick, minutes(1)), Some(Verdict::Passed));
-        assert_eq!(verdict(Tier::Quick, minutes(2)), Some(Verdict::OverBudget));
-        assert_eq!(verdict(Tier::Build, minutes(2)), Some(Verdict::Passed));
-        assert_eq!(verdict(Tier::Full, minutes(600)), None);
+        assert_eq!(verdict(Tier::Quick, minutes(1)), "tier quick took 1min, and may take 1min");
+        assert_eq!(verdict(Tier::Quick, minutes(2)), "OverBudget");
+        assert_eq!(verdict(Tier::Build, minutes(2)), "tier build took 2min, and may take 10min");
+        assert_eq!(verdict(Tier::Full, minutes(600)), "nothing");
 
         let steps: Vec<&Step> = plan.steps().collect();
         let mut outcome = Outcome::default();

@@ -88,8 +88,7 @@ impl Report {
                 counts.add(check.verdict);
             }
         }
-        // That a run took no longer than it may proves nothing about what it made.
-        for check in self.checks.iter().filter(|check| check.verdict != Verdict::Passed) {
+        for check in &self.checks {
             counts.add(check.verdict);
         }
         counts

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use bootway_plan::Verdict;
 use serde::{Deserialize, Serialize};
 
-use crate::{Report, State, StepReport, Style, outcome::number, terminal::Tone, text::one_line};
+use crate::{CheckReport, Report, State, StepReport, Style, outcome::number, terminal::Tone, text::one_line};
 
 /// How many checks ended how; a step that checks nothing by name is one check.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,42 +34,15 @@ impl Tally {
         for step in &report.steps {
             tally.add(step);
         }
-        for check in
-            report.checks.iter().filter(|it| matches!(it.verdict, Verdict::Failed | Verdict::TimedOut))
-        {
-            tally.failed += 1;
-            tally.failures.push(format!("the run: {}", one_line(&check.name)));
-        }
-        tally.over_budget = report.counts().over_budget;
+        tally.decide("the run", &report.checks);
         tally
     }
 
     fn add(&mut self, step: &StepReport) {
         let failed_before = self.failed;
-        let mut decided = 0;
-        for check in &step.checks {
-            decided += 1;
-            let said = || format!("{}: {}", step.id, one_line(&check.name));
-            match check.verdict {
-                Verdict::Passed => self.passed += 1,
-                Verdict::Failed | Verdict::TimedOut => {
-                    self.failed += 1;
-                    self.failures.push(said());
-                }
-                Verdict::NotRun => {
-                    self.skipped += 1;
-                    self.skips.push(format!(
-                        "{}: {}",
-                        said(),
-                        one_line(check.detail.as_deref().unwrap_or_default())
-                    ));
-                }
-                Verdict::Placeholder => self.placeholders += 1,
-                Verdict::OverBudget => self.over_budget += 1,
-            }
-        }
+        self.decide(&step.id.to_string(), &step.checks);
         match &step.state {
-            State::Finished | State::Cached if decided == 0 => self.passed += 1,
+            State::Finished | State::Cached if step.checks.is_empty() => self.passed += 1,
             State::Skipped { reason } => {
                 self.skipped += 1;
                 self.skips.push(format!("{}: {}", step.id, one_line(reason)));
@@ -88,6 +61,27 @@ impl Tally {
             State::Running => {
                 self.failed += 1;
                 self.failures.push(format!("{}: nothing says how it ended", step.id));
+            }
+        }
+    }
+
+    /// Counts the checks of `whose`.
+    fn decide(&mut self, whose: &str, checks: &[CheckReport]) {
+        for check in checks {
+            let said = || format!("{whose}: {}", one_line(&check.name));
+            match check.verdict {
+                Verdict::Passed => self.passed += 1,
+                Verdict::Failed | Verdict::TimedOut => {
+                    self.failed += 1;
+                    self.failures.push(said());
+                }
+                Verdict::NotRun => {
+                    let why = one_line(check.detail.as_deref().unwrap_or_default());
+                    self.skipped += 1;
+                    self.skips.push(format!("{}: {why}", said()));
+                }
+                Verdict::Placeholder => self.placeholders += 1,
+                Verdict::OverBudget => self.over_budget += 1,
             }
         }
     }

@@ -83,7 +83,7 @@ fn a_run_with_stale_files_does_not_say_that_it_works() {
     insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @"
     Built, but not good: 1 check did not pass
       ✗ the run: README.md is up to date
-    16 passed, 1 failed, 0 skipped
+    21 passed, 1 failed, 0 skipped
     ");
     assert!(stale.stderr.contains("run `bootway generate`"), "{}", stale.stderr);
     let report = swarm.read(".bootway/hls-swarm/runs/latest/report.json");
