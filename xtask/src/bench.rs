@@ -16,7 +16,10 @@ use bootway_plan::{Class, Failure};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::{Args, Subcommand};
 
-use crate::{Done, sh::sh};
+use crate::{
+    Done,
+    sh::{root, sh},
+};
 
 /// Measure beside other programs
 #[derive(Debug, Args)]
@@ -100,6 +103,12 @@ impl Bench {
             What::Vm { scratch, rounds, image } => vm::run(scratch, *rounds, image),
         }
     }
+}
+
+/// The path of a program that was built for release, `examples/NAME` or `NAME`.
+fn released(program: &str) -> String {
+    let target = std::env::var("CARGO_TARGET_DIR").map_or_else(|_| root().join("target"), Utf8PathBuf::from);
+    target.join("release").join(program).into_string()
 }
 
 /// Files below `dir` that `find` finds with `conditions`.

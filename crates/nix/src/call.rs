@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::{
     log::{Log, Told},
-    new_store,
+    new_store::{self, Alone},
 };
 
 /// How long Nix has to stop its builders and to let go of its locks when it must stop.
@@ -92,7 +92,7 @@ impl<'a> Nix<'a> {
 
     /// Runs `cmd` to its end, telling what it says.
     pub(crate) fn ask(&self, cmd: &Cmd) -> Result<Answer, CallError> {
-        let _alone = new_store::alone(self.state_dir());
+        let _alone = self.alone();
         let mut log = Log::default();
         let mut teller =
             Teller { cx: &self.cx, cmd, alone: false, items: Count::default(), bytes: Count::default() };
@@ -110,6 +110,11 @@ impl<'a> Nix<'a> {
     pub(crate) fn must(&self, cmd: &Cmd) -> Result<Vec<u8>, CallError> {
         let answer = self.ask(cmd)?;
         if answer.exit == Exit::Code(0) { Ok(answer.stdout) } else { Err(answer.into_error()) }
+    }
+
+    /// To be held while a command runs that may be the first one of a store.
+    pub(crate) fn alone(&self) -> Option<Alone> {
+        new_store::alone(self.state_dir())
     }
 
     /// Where the store keeps what it knows. Source: nix.conf(5), "Environment"; `local` stores, `root` and `state`.

@@ -211,6 +211,7 @@ impl<'a> Asker<'a> {
         fs_err::create_dir_all(&dir)?;
         fs_err::write(dir.join("flake.nix"), text)?;
         let cmd = self.command(name);
+        let _alone = self.flake.nix.alone();
         let mut log = Log::default();
         let mut said: Option<String> = None;
         let ended = listen(&self.flake.nix.cx, &cmd, &mut |line| {

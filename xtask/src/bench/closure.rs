@@ -12,12 +12,12 @@ use bootway_plan::{Class, Failure};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{
-    io,
+    io, released,
     rounds::{Contender, Times, take_turns},
 };
 use crate::{
     Done,
-    sh::{Sh, cargo, root, sh},
+    sh::{Sh, cargo, sh},
 };
 
 const PATHS: &str = "300";
@@ -115,8 +115,7 @@ fn nix_store(store: &Utf8Path, args: &[&str]) -> Sh {
 }
 
 fn example(name: &str) -> String {
-    let target = std::env::var("CARGO_TARGET_DIR").map_or_else(|_| root().join("target"), Utf8PathBuf::from);
-    target.join("release/examples").join(name).into_string()
+    released(&format!("examples/{name}"))
 }
 
 fn other() -> Failure {

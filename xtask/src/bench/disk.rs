@@ -4,12 +4,12 @@ use bootway_plan::Failure;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{
-    count, first_number, io,
+    count, first_number, io, released,
     rounds::{Contender, Times, take_turns},
 };
 use crate::{
     Done,
-    sh::{Sh, cargo, root, sh},
+    sh::{Sh, cargo, sh},
 };
 
 /// Bytes of a MiB.
@@ -95,7 +95,7 @@ impl Sources {
 
 fn contenders(sources: &Sources) -> Result<Vec<Contender>, Failure> {
     let Sources { root: tree, esp, out, .. } = sources;
-    let example = |name: &str| root().join("target/release/examples").join(name).into_string();
+    let example = |name: &str| released(&format!("examples/{name}"));
     let disk = out.join("disk.img").into_string();
     let mib = sources.root_mib();
     let config = out.with_file_name("genimage.cfg");

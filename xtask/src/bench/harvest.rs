@@ -4,12 +4,12 @@ use bootway_plan::{Class, Failure};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{
-    io,
+    io, released,
     rounds::{Contender, Times, take_turns},
 };
 use crate::{
     Done, fixtures,
-    sh::{Sh, cargo, root, sh},
+    sh::{Sh, cargo, sh},
 };
 
 /// Seconds of CPU that a harvest of the fixture may take.
@@ -42,8 +42,7 @@ pub(super) fn run(tree: Option<&Utf8Path>, scratch: &Utf8Path, rounds: usize) ->
     let clean = || clean(&out);
     clean()?;
     let example = |name: &str, args: &[&Utf8Path]| {
-        let program = root().join("target/release/examples").join(name);
-        vec![sh(program.as_str(), args.iter().map(|arg| arg.as_str()))]
+        vec![sh(&released(&format!("examples/{name}")), args.iter().map(|arg| arg.as_str()))]
     };
     let kernel = fixture.join("kern-a.bin");
     let (shim, recovery) = (fixture.join("shim.bin"), fixture.join("recovery.bin"));
@@ -112,10 +111,8 @@ fn assembly(tree: &Utf8Path, fixture: &Utf8Path, scratch: &Utf8Path, rounds: usi
     fs_err::copy(fixture.join("kern-a.bin"), esp.join("kernel")).map_err(io)?;
     let made = scratch.join("made");
     clean(&made)?;
-    let make = |to: &Utf8Path| {
-        let example = root().join("target/release/examples/make_disk");
-        sh(example.as_str(), [root_tree.as_str(), esp.as_str(), to.as_str()])
-    };
+    let make =
+        |to: &Utf8Path| sh(&released("examples/make_disk"), [root_tree.as_str(), esp.as_str(), to.as_str()]);
     make(&made).quiet()?;
     let disk = made.join("disk.raw");
     let copy = sh("cp", ["--sparse=always", "--reflink=never", disk.as_str(), out.join("copy.raw").as_str()]);

@@ -4,15 +4,15 @@
 //! is valid, and writes a run with a ledger and a report. The store is of its own and reads no substituter.
 
 use bootway_plan::{Class, Failure};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 
 use super::{
-    io,
+    io, released,
     rounds::{Contender, Times, median, take_turns},
 };
 use crate::{
     Done,
-    sh::{Sh, cargo, root, sh},
+    sh::{Sh, cargo, sh},
 };
 
 const FLAKE: &str = r#"{
@@ -31,7 +31,7 @@ const PEER: &str = "nix build";
 ///
 /// # Errors
 ///
-/// If a contender is missing, fails, or finds something that is not built.
+/// If a contender is missing or fails.
 pub(super) fn run(scratch: &Utf8Path, rounds: usize) -> Done {
     cargo(["build", "--release", "-p", "bootway"]).run()?;
     let flake = scratch.join("flake");
@@ -60,9 +60,7 @@ fn bare(scratch: &Utf8Path, flake: &Utf8Path) -> Sh {
 }
 
 fn ours(scratch: &Utf8Path, plan: &Utf8Path) -> Sh {
-    let target = std::env::var("CARGO_TARGET_DIR").map_or_else(|_| root().join("target"), Utf8PathBuf::from);
-    let program = target.join("release/bootway").into_string();
-    alone(sh(&program, ["build", plan.as_str()]), scratch)
+    alone(sh(&released("bootway"), ["build", plan.as_str()]), scratch)
 }
 
 /// With a store in `scratch`.

@@ -9,12 +9,12 @@ use clap::Args;
 
 use self::goals::{GOALS, Goal};
 use super::{
-    count, first_number, io,
+    count, first_number, io, released,
     rounds::{Contender, Times, take_turns},
 };
 use crate::{
     Done,
-    sh::{Sh, cargo, root, sh},
+    sh::{Sh, cargo, sh},
 };
 
 /// Squashfs images, beside mksquashfs
@@ -134,7 +134,7 @@ impl Bench {
     }
 
     fn ours(&self, how: &[&str], cache: &[&str]) -> Sh {
-        self.timed(root().join("target/release/bootway").as_str())
+        self.timed(&released("bootway"))
             .args(["squashfs", "create", self.tree.as_str(), self.image.as_str(), "--no-progress", "--json"])
             .args(how.iter().chain(cache).copied())
     }

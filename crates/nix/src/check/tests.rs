@@ -4,7 +4,7 @@ use bootway_exec::{Sandbox, SystemRunner};
 use bootway_plan::{Action, Failure, Spec, Vars, resolve};
 
 use super::*;
-use crate::testing::TestNix;
+use crate::{Nix, testing::TestNix};
 
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/nix/contracts/good");
 
@@ -217,4 +217,28 @@ fn directories_become_inputs_whatever_they_are_called() {
     let inside = nix.flake("repository/sub dir", "lib.n = 1;");
     nix.git(inside.parent().unwrap());
     assert_eq!(hold_against(&nix, &contract, inside.as_str()).wrong, "");
+}
+
+#[test]
+fn a_contract_and_others_at_once_make_one_new_store() {
+    for _ in 0..4 {
+        let nix = TestNix::new();
+        let flake = nix.flake("many", "packages.x86_64-linux = { };");
+        let contract = contract(|_| ());
+        let asked = || {
+            let runner = SystemRunner::default();
+            let mut sandbox = Sandbox::new(&runner);
+            sandbox.env = nix.env();
+            let config = NixConfig::default();
+            let nix = Nix::new(&sandbox.cx(), &config);
+            nix.must(&nix.evaluate(&["eval", "--expr", "1"], true)).map(drop).map_err(|it| it.to_string())
+        };
+        let all: Vec<_> = std::thread::scope(|scope| {
+            let held = scope.spawn(|| hold_against(&nix, &contract, flake.as_str()).wrong);
+            let others: Vec<_> = (0..2).map(|_| scope.spawn(asked)).collect();
+            assert_ne!(held.join().unwrap(), "", "the flake has nothing of what is asked for");
+            others.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(all, [Ok(()), Ok(())]);
+    }
 }
