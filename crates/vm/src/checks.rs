@@ -54,9 +54,17 @@ pub(crate) struct Checks<'a> {
     silent: bool,
     /// Its shell runs something that has not ended, and cannot be interrupted.
     is_stuck: bool,
-    /// Whether the guest is asked about a check that is not good.
-    is_diagnosing: bool,
+    purpose: Purpose,
     counter: u32,
+}
+
+/// What the guest is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// What the plan has.
+    Check,
+    /// Why a check is not good: kept, and not told.
+    Diagnosis,
 }
 
 /// How a check ended.
@@ -94,7 +102,7 @@ impl<'a> Checks<'a> {
             is_up: false,
             silent: false,
             is_stuck: false,
-            is_diagnosing: false,
+            purpose: Purpose::Check,
             shell: None,
             unread: Vec::new(),
             counter: 1,

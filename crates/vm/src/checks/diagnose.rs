@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bootway_plan::{KeptKind, step::CheckKind};
 
-use super::{Asked, Checks, picture::slug, wait::quoted};
+use super::{Asked, Checks, Purpose, picture::slug, wait::quoted};
 use crate::{boot::Ready, shell::Ended};
 
 /// How long one question may take.
@@ -28,9 +28,9 @@ impl Checks<'_> {
         if self.shell.is_none() || self.is_stuck {
             return;
         }
-        self.is_diagnosing = true;
+        self.purpose = Purpose::Diagnosis;
         let kept = self.diagnosed(check);
-        self.is_diagnosing = false;
+        self.purpose = Purpose::Check;
         if !kept.is_empty() {
             self.cx.note(format!("about `{}`: {}", check.name, kept.join("; ")));
         }

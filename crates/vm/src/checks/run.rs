@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bootway_plan::{Verdict, step::RunCheck};
 
-use super::{Checks, Decision, EXIT_PATIENCE};
+use super::{Checks, Decision, EXIT_PATIENCE, Purpose};
 use crate::{
     VmError,
     boot::{Ready, brief, seconds},
@@ -101,7 +101,7 @@ impl Checks<'_> {
                 return Err(VmError::Flooded { words: self.guest.words() });
             }
             // What is kept in a file is not told, too, nor is it taken for what the guest says of itself.
-            let told = if self.is_diagnosing { Vec::new() } else { progress.lines };
+            let told = if self.purpose == Purpose::Diagnosis { Vec::new() } else { progress.lines };
             for line in told {
                 self.guest.tell_only(line);
             }
