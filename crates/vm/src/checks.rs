@@ -89,8 +89,15 @@ impl Decision {
 impl<'a> Checks<'a> {
     /// Of a guest that was switched on.
     pub(crate) fn new(cx: &'a Cx<'a>, guest: Guest<'a>, setup: &'a Setup) -> Self {
+        let mut checks = Self::mute(cx, guest, setup);
+        checks.begin_session();
+        checks
+    }
+
+    /// Of a guest that was not asked anything.
+    fn mute(cx: &'a Cx<'a>, guest: Guest<'a>, setup: &'a Setup) -> Self {
         let machine = &setup.machine;
-        let mut checks = Self {
+        Self {
             cx,
             began: guest.started,
             guest,
@@ -106,9 +113,7 @@ impl<'a> Checks<'a> {
             shell: None,
             unread: Vec::new(),
             counter: 1,
-        };
-        checks.begin_session();
-        checks
+        }
     }
 
     /// Of a guest that goes on where it was saved, with a shell that answers.
@@ -119,7 +124,8 @@ impl<'a> Checks<'a> {
         shell: Encoding,
         counter: u32,
     ) -> Self {
-        let mut checks = Self::new(cx, guest, setup);
+        // What waits in it on a port takes the first that is said for what it waits for.
+        let mut checks = Self::mute(cx, guest, setup);
         checks.counter = counter;
         checks.is_up = true;
         // The end of a connection that is on the host is not saved with the guest's.

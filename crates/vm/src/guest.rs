@@ -211,7 +211,8 @@ impl<'a> Guest<'a> {
         if let (Some(tpm), None) = (&mut self.tpm, self.ended) {
             tpm.watch(self.cx)?;
         }
-        if let Some(port) = &mut self.port {
+        // What is said to a QEMU that is started anew would be lost.
+        if let Some(port) = self.port.as_mut().filter(|_| self.qmp.is_answering()) {
             turn.port = port.read();
             if !turn.port.is_empty() {
                 self.hear();
@@ -287,9 +288,6 @@ impl<'a> Guest<'a> {
             crate::boot::seconds(ANSWER_LIMIT)
         ));
         self.process.kill();
-        if self.port.is_some() {
-            self.port = Some(Port::new(self.cx.scratch).map_err(VmError::io(self.cx.scratch))?);
-        }
         if self.tpm.is_some() {
             self.tpm = Some(Tpm::start(self.cx)?);
         }

@@ -13,11 +13,11 @@ use crate::{
 mod commands;
 mod guests;
 mod logins;
-mod over_ssh;
+pub(super) mod over_ssh;
 
 /// How the guest is talked to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Over {
+pub(super) enum Over {
     Serial,
     Port,
     Ssh,
@@ -53,7 +53,8 @@ impl Over {
             Self::Port => {
                 r"
 until p=$(grep -lx bootway /sys/class/virtio-ports/*/name 2>/dev/null); do sleep 0.1; done; p=${p%/name}
-while :; do sh <>/dev/${p##*/} >&0 2>&0; sleep 1; done"
+(exec 3<>/dev/${p##*/}; while :; do sh <&3 >&3 2>&3 3<&-; sleep 0.1; done) &
+wait"
             }
             Self::Ssh => over_ssh::SERVER,
         }
@@ -84,7 +85,7 @@ pub(super) fn module(name: &str) -> Vec<u8> {
 }
 
 /// An initramfs whose guest is talked to `over` that, and `more` files.
-fn guest(over: Over, before: &str, more: &[(&str, &[u8])]) -> Vec<u8> {
+pub(super) fn guest(over: Over, before: &str, more: &[(&str, &[u8])]) -> Vec<u8> {
     archive(&format!("#!/bin/busybox sh\n{MOUNTS}\n{before}\n{}\n", over.shell()), &over.modules(), more)
 }
 
@@ -107,9 +108,9 @@ fn decided(over: Over, before: &str, checks: &str) -> Seen {
     boot_files(&SystemRunner::default(), &step, &machine, &[("initrd", &guest(over, before, &[]))], |_| {})
 }
 
-fn plan(over: Over, checks: &str) -> (String, String) {
+pub(super) fn plan(over: Over, checks: &str) -> (String, String) {
     let step = format!(
-        r#"{{"boot": "kernel", "kernel": "./vmlinuz", "initrd": "./initrd", "cmdline": "console=ttyS0 panic=-1 quiet",
+        r#"{{"boot": "kernel", "kernel": "./vmlinuz", "initrd": "./initrd", "cmdline": "console=ttyS0 panic=-1 quiet no_timer_check",
             "machine": "m", "check": [{checks}]}}"#
     );
     let machine = format!(r#"{{"accel": "tcg", "memory": "256MiB", {}, {GENEROUS}}}"#, over.plan());

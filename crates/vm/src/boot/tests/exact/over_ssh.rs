@@ -18,7 +18,7 @@ while :; do setsid cttyhack sh; done
 ";
 
 /// The server, its libraries, and who is let in; and the key that lets in.
-fn files() -> (Vec<(String, Vec<u8>)>, Vec<u8>) {
+pub(in crate::boot::tests) fn files() -> (Vec<(String, Vec<u8>)>, Vec<u8>) {
     const SERVER: &str = "/usr/sbin/dropbear";
     let runner = SystemRunner::default();
     let sandbox = Sandbox::new(&runner);
