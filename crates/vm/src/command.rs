@@ -77,11 +77,22 @@ pub(crate) const SCREEN: &str = "screen.bin";
 /// Name of the guest's copy of the firmware variables.
 pub(crate) const VARS: &str = "vars.fd";
 
-/// Starts a shell on the port of a guest that has systemd; without success or failure of its own, as either would switch
-/// the machine off. The driver and the device may come later than the unit.
-const SYSTEMD_SHELL: &str = "systemd.run=\"/bin/sh -c 'p=/dev/virtio-ports/bootway; modprobe virtio_console; \
-                             until [ -e $p ]; do sleep .05; done; exec sh <>$p >&0 2>&0'\" \
-                             systemd.run_success_action=none systemd.run_failure_action=none";
+/// Has systemd start a shell on the guest's port. Source: `systemd-run-generator(8)`, `kernel-command-line(7)`.
+///
+/// systemd boots into the command instead of the guest's own target, waits for its end, and would switch the machine off
+/// then. So the command only starts a unit with the loop, as `$0`, and the guest's own target, and ends. The loop keeps
+/// the port open: what is said while one shell has ended and the next has not begun is not lost, and a program that the
+/// first has left behind does not keep the next one out. The driver and the device may come later than the unit.
+///
+/// Linux knows only double quotes, so that there can be none inside; neither backslashes, nor a word that begins with
+/// `$`, of which systemd makes something else.
+const SYSTEMD_SHELL: &str = "systemd.unit=kernel-command-line.target systemd.run_success_action=none \
+    systemd.run_failure_action=none systemd.run=\"/bin/sh -c \
+    'set -f; IFS=; systemd-run -q --no-block --unit=bootway-shell -p Restart=always /bin/sh -c $0; \
+    for d in /etc /run /usr/local/lib /usr/lib /lib; do t=$d/systemd/system/default.target; \
+    if [ -e $t ]; then exec systemctl start --no-block $(basename $(readlink -f $t)); fi; done' \
+    'modprobe -q virtio_console; p=/dev/virtio-ports/bootway; until [ -e $p ]; do sleep .05; done; \
+    exec 3<>$p; while :; do sh <&3 >&3 2>&3 3<&-; sleep .1; done'\"";
 
 /// Name of what is written to in the place of disk `n`.
 pub(crate) fn disk_name(n: usize) -> String {
@@ -418,9 +429,19 @@ mod tests {
         -device virtio-serial-pci
         -chardev socket,id=port,path=port.sock,server=on,wait=off
         -device virtserialport,chardev=port,name=bootway
-        -smbios 'type=11,value=io.systemd.stub.kernel-cmdline-extra=systemd.run="/bin/sh
-        -c '\''p=/dev/virtio-ports/bootway; modprobe virtio_console; until [
-        -e $p ]; do sleep .05; done; exec sh <>$p >&0 2>&0'\''" systemd.run_success_action=none systemd.run_failure_action=none'
+        -smbios 'type=11,value=io.systemd.stub.kernel-cmdline-extra=systemd.unit=kernel-command-line.target systemd.run_success_action=none systemd.run_failure_action=none systemd.run="/bin/sh
+        -c '\''set
+        -f; IFS=; systemd-run
+        -q
+        --no-block
+        --unit=bootway-shell
+        -p Restart=always /bin/sh
+        -c $0; for d in /etc /run /usr/local/lib /usr/lib /lib; do t=$d/systemd/system/default.target; if [
+        -e $t ]; then exec systemctl start
+        --no-block $(basename $(readlink
+        -f $t)); fi; done'\'' '\''modprobe
+        -q virtio_console; p=/dev/virtio-ports/bootway; until [
+        -e $p ]; do sleep .05; done; exec 3<>$p; while :; do sh <&3 >&3 2>&3 3<&-; sleep .1; done'\''"'
         -chardev socket,id=tpm,path=tpm.sock
         -tpmdev emulator,id=tpm0,chardev=tpm
         -device tpm-crb,tpmdev=tpm0

@@ -1,4 +1,4 @@
-//! A whole Debian, from mmdebstrap to systemd's login prompt.
+//! A whole Debian, from mmdebstrap to systemd's login prompt, and to a shell that systemd starts.
 //!
 //! Downloads some 150 MB from Debian's mirror and takes minutes: most of it is dpkg at work, and a guest without KVM.
 
@@ -36,6 +36,15 @@ fn a_whole_debian_boots_to_its_login_prompt_and_powers_off() {
     passed: the root is ext4, and can be written
     passed: no unit failed
     passed: what was installed runs
+    passed: it powers off
+    passed: it boots to systemd's login prompt
+    passed: systemd has started everything
+    passed: it has reached the image's own target
+    passed: output and exit code are exact
+    passed: a command kills its shell
+    passed: another shell answers
+    passed: it reboots
+    passed: it answers again
     passed: it powers off
     "#);
 }
