@@ -36,7 +36,7 @@ name = "boot"
   boot = "kernel"
   kernel = "./vmlinuz"
   initrd = "initrd"
-  cmdline = "console=ttyS0 panic=-1 quiet"
+  cmdline = "console=ttyS0 panic=-1 quiet no_timer_check"
   machine = "m"
 {more}
 "#

@@ -75,7 +75,7 @@ fn write_plan(nix: &TestNix) {
     for name in PROFILES {
         text += &format!(
             "[[phase.step]]\nname = \"test-{name}\"\n[phase.step.vm]\nboot = \"kernel\"\nkernel = \"./vmlinuz\"\n\
-             initrd = \"initrd\"\ncmdline = \"console=ttyS0 panic=-1 quiet\"\nmachine = \"m\"\n\
+             initrd = \"initrd\"\ncmdline = \"console=ttyS0 panic=-1 quiet no_timer_check\"\nmachine = \"m\"\n\
              snapshot = \"required\"\n\
              check = [{{ name = \"the store is there\", run = \"ls -d /nix/store/*-profiles\" }}]\n\
              [[phase.step.vm.test]]\nname = \"{name}\"\n\

@@ -12,7 +12,7 @@ use crate::{MachineError, watcher::End};
 mod words;
 
 pub use words::{LastWords, Said};
-use words::{because, of_arch, others, when};
+use words::{because, of_arch, others, panic_hint, when};
 pub(crate) use words::{brief, seconds};
 
 /// A guest could not be started, or is not good.
@@ -373,23 +373,4 @@ impl Explain for VmError {
             | Self::Cancelled => None,
         }
     }
-}
-
-/// What usually is the matter when Linux panics with `line`.
-fn panic_hint(line: &str) -> Option<&'static str> {
-    let known = [
-        (
-            "nable to mount root fs",
-            "`root=` of the kernel's command line names no file system that the kernel can read",
-        ),
-        (
-            "No working init",
-            "the root file system has no `/init` or `/sbin/init` that runs: is its interpreter there?",
-        ),
-        (
-            "Attempted to kill init",
-            "process 1 of the guest, its `/init` or `/sbin/init`, ended: it must never do so",
-        ),
-    ];
-    known.into_iter().find(|(sign, _)| line.contains(sign)).map(|(_, hint)| hint)
 }

@@ -84,3 +84,40 @@ pub(super) fn others(more: usize) -> String {
         more => format!(", and {more} more did not pass"),
     }
 }
+
+/// What usually is the matter when Linux panics with `line`.
+pub(super) fn panic_hint(line: &str) -> Option<&'static str> {
+    let known = [
+        (
+            "nable to mount root fs",
+            "`root=` of the kernel's command line names no file system that the kernel can read",
+        ),
+        (
+            "No working init",
+            "the root file system has no `/init` or `/sbin/init` that runs: is its interpreter there?",
+        ),
+        (
+            "Attempted to kill init",
+            "process 1 of the guest, its `/init` or `/sbin/init`, ended: it must never do so",
+        ),
+        // Linux counts ticks for 60 ms, in which a busy host may have given QEMU no time to make any.
+        (
+            "IO-APIC + timer doesn't work",
+            "this host was too busy for the guest's timer: run fewer guests at once, or add `no_timer_check` to the \
+             kernel's command line",
+        ),
+    ];
+    known.into_iter().find(|(sign, _)| line.contains(sign)).map(|(_, hint)| hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_has_a_hint_if_its_cause_is_known() {
+        let line = "Kernel panic - not syncing: IO-APIC + timer doesn't work!  Boot with apic=debug and send a report.";
+        insta::assert_snapshot!(panic_hint(line).unwrap(), @"this host was too busy for the guest's timer: run fewer guests at once, or add `no_timer_check` to the kernel's command line");
+        assert_eq!(panic_hint("Kernel panic - not syncing: sysrq triggered crash"), None);
+    }
+}
