@@ -92,7 +92,7 @@ const SYSTEMD_SHELL: &str = "systemd.unit=kernel-command-line.target systemd.run
     for d in /etc /run /usr/local/lib /usr/lib /lib; do t=$d/systemd/system/default.target; \
     if [ -e $t ]; then exec systemctl start --no-block $(basename $(readlink -f $t)); fi; done' \
     'modprobe -q virtio_console; p=/dev/virtio-ports/bootway; until [ -e $p ]; do sleep .05; done; \
-    exec 3<>$p; while :; do sh <&3 >&3 2>&3 3<&-; sleep .1; done'\"";
+    exec 3<>$p; while :; do (exec sh <&3 >&3 2>&3 3<&-); sleep .1; done'\"";
 
 /// Name of what is written to in the place of disk `n`.
 pub(crate) fn disk_name(n: usize) -> String {
@@ -441,7 +441,7 @@ mod tests {
         --no-block $(basename $(readlink
         -f $t)); fi; done'\'' '\''modprobe
         -q virtio_console; p=/dev/virtio-ports/bootway; until [
-        -e $p ]; do sleep .05; done; exec 3<>$p; while :; do sh <&3 >&3 2>&3 3<&-; sleep .1; done'\''"'
+        -e $p ]; do sleep .05; done; exec 3<>$p; while :; do (exec sh <&3 >&3 2>&3 3<&-); sleep .1; done'\''"'
         -chardev socket,id=tpm,path=tpm.sock
         -tpmdev emulator,id=tpm0,chardev=tpm
         -device tpm-crb,tpmdev=tpm0

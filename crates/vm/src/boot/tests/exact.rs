@@ -53,7 +53,7 @@ impl Over {
             Self::Port => {
                 r"
 until p=$(grep -lx bootway /sys/class/virtio-ports/*/name 2>/dev/null); do sleep 0.1; done; p=${p%/name}
-(exec 3<>/dev/${p##*/}; while :; do sh <&3 >&3 2>&3 3<&-; sleep 0.1; done) &
+(exec 3<>/dev/${p##*/}; while :; do (exec sh <&3 >&3 2>&3 3<&-); sleep 0.1; done) &
 wait"
             }
             Self::Ssh => over_ssh::SERVER,

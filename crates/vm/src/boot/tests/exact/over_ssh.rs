@@ -99,3 +99,22 @@ fn a_guest_is_rebooted_and_switched_off_over_ssh() {
     let seen = boot(checks);
     assert!(seen.result.is_ok(), "{}\n{}", seen.story(), seen.console().join("\n"));
 }
+
+/// QEMU is heard before ssh is, which may not notice at all that nobody is there any more.
+#[test]
+fn what_ends_a_guest_is_told_over_ssh_as_over_any_other_channel() {
+    for (ends, told) in [
+        ("reboot -f", "the guest reset itself (guest-reset) although nobody asked for it"),
+        ("poweroff -f", "the guest switched itself off (guest-shutdown) before its checks were decided"),
+        ("echo c >/proc/sysrq-trigger", "the guest's kernel panicked: `"),
+    ] {
+        let checks = format!(
+            r#"{{"name": "is up", "run": "true"}}, {{"name": "{ends}", "run": "{ends}; sleep 1000"}}, {{"name": "next", "run": "true"}}"#
+        );
+        let seen = boot(&checks);
+        guests::tell_delays(Over::Ssh, &seen);
+        let [failed, not_run] = [format!("Failed {ends}: {told}"), format!("NotRun next: {told}")];
+        let story = seen.story();
+        assert!(story.contains(&failed) && story.contains(&not_run), "{story}");
+    }
+}
