@@ -62,6 +62,7 @@ pub(crate) const PACKAGES: &[Package] = &[
     package("xz-utils", Program("xz"), "a second opinion on .xz", Tests),
     package("zstd", Program("zstd"), "a second opinion on .zst", Tests),
     package("binutils", Program("objdump"), "a second opinion on PE sections, and `ar`", Tests),
+    package("binutils-aarch64-linux-gnu", Program("aarch64-linux-gnu-as"), "a second opinion on a program for guests of 64-bit ARM", Tests),
     package("kmod", Program("depmod"), "a second opinion on kernel modules", Tests),
     package("busybox-static", Program("busybox"), "the guests of the machine tests", Tests),
     package("openssh-client", Program("ssh"), "machines that are talked to over SSH", Tests),

@@ -177,8 +177,11 @@ impl Session {
 /// Lines are short, as line editors and terminals cut long ones, and have nothing but printable ASCII, as editors
 /// react to the rest: a tab would be completed.
 pub(crate) fn typed(command: &str, marker: &str, encoding: Encoding) -> String {
-    let mut lines = format!("_bwm={marker}; _bwc=\n");
-    let mut rest = command.as_bytes();
+    // Each letter that is typed costs something: most commands are short, and are one chunk.
+    let first = command.bytes().take_while(|byte| is_plain(*byte) && *byte != b'\'').take(CHUNK).count();
+    let (first, rest) = command.split_at(first);
+    let mut lines = format!("_bwm={marker}; _bwc='{first}'\n");
+    let mut rest = rest.as_bytes();
     while let Some(first) = rest.first() {
         let plain = is_plain(*first);
         let length = rest.iter().take(CHUNK).take_while(|byte| is_plain(**byte) == plain).count();

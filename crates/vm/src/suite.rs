@@ -4,6 +4,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::{self, Sender, SyncSender},
     },
     time::{Duration, Instant},
 };
@@ -13,7 +14,7 @@ use bootway_plan::{
     Class, EventKind, Failure, Kept, Timing, Unit,
     step::{self, Attach, Boot, Snapshot},
 };
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::{
     Looked, VmError,
@@ -55,7 +56,7 @@ pub(crate) fn run(
     step: &step::Vm,
     setup: &Setup,
     before: &[Ready],
-    loader: &(dyn Fn(&camino::Utf8Path) -> Looked + '_),
+    loader: &(dyn Fn(&Utf8Path) -> Looked + '_),
     decided: &mut usize,
 ) -> Result<(), VmError> {
     let tests = step.tests.iter().map(|test| all_ready(&test.checks)).collect::<Result<Vec<_>, _>>()?;
@@ -113,7 +114,8 @@ fn prepare(
             return Ok(Some(Origin { saved: Arc::new(saved), is_new: false }));
         }
     };
-    let scratch = place(cx, "ready")?;
+    let scratch = cx.scratch.join("ready");
+    clear(&scratch)?;
     let cx = &Cx { scratch: &scratch, ..*cx };
     let ram = keeping.ram();
     let (accel, memory) = (setup.host.accel, setup.machine.memory.human());
@@ -159,24 +161,50 @@ pub(crate) fn impossible(setup: &Setup) -> Option<&'static str> {
     setup.machine.tpm.then_some("the state of a TPM is not QEMU's")
 }
 
-/// A directory for one machine, with nothing of another in it.
-fn place(cx: &Cx<'_>, name: &str) -> Result<Utf8PathBuf, VmError> {
-    let dir = cx.scratch.join(name);
+/// Makes a directory for one machine, with nothing of another in it.
+fn clear(dir: &Utf8Path) -> Result<(), VmError> {
     if dir.exists() {
-        fs_err::remove_dir_all(&dir).map_err(VmError::io(&dir))?;
+        fs_err::remove_dir_all(dir).map_err(VmError::io(dir))?;
     }
-    fs_err::create_dir_all(&dir).map_err(VmError::io(&dir))?;
-    Ok(dir)
+    fs_err::create_dir_all(dir).map_err(VmError::io(dir))
 }
 
+/// What a test has of its own.
+struct Room<'a> {
+    emit: Box<dyn Fn(EventKind) + Sync + 'a>,
+    scratch: Utf8PathBuf,
+    kept: Utf8PathBuf,
+}
+
+/// A test, and the machine that it goes on from; it boots one if there is none.
+type Given<'a> = (usize, Result<Option<Checks<'a>>, VmError>);
+
 impl Suite<'_> {
+    /// Decides all tests. While one is decided, the machine of the next is restored, so that a test need not wait for it.
     fn decide(&self, tests: &[Vec<Ready>], loader: &Loader<'_>) -> Result<(), VmError> {
-        let next = AtomicUsize::new(0);
-        let failed = Mutex::new(Vec::new());
-        let work = |loader: Option<&Loader<'_>>| loop {
-            let n = next.fetch_add(1, Ordering::Relaxed);
-            let Some(checks) = tests.get(n) else { break };
-            if let Err(error) = self.test(n, checks, loader) {
+        let rooms: Vec<_> = (0..tests.len()).map(|n| self.room(n)).collect();
+        let cxs: Vec<_> = rooms
+            .iter()
+            .map(|room| Cx { emit: &*room.emit, scratch: &room.scratch, kept: &room.kept, ..*self.cx })
+            .collect();
+        let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        // Nobody is ahead by more than one machine.
+        let (give, take) = mpsc::sync_channel::<Given<'_>>(0);
+        let (working, over) = mpsc::channel::<()>();
+        let (take, over) = (Mutex::new(take), Mutex::new(over));
+        let prepare = |give: SyncSender<_>| {
+            while let n = next.fetch_add(1, Ordering::Relaxed)
+                && let Some(cx) = cxs.get(n)
+                && give.send((n, self.restored(cx))).is_ok()
+            {}
+            drop(give);
+            // A program that was started by a thread ends with it.
+            let _ = over.lock().expect("nobody panics here").recv();
+        };
+        let work = |loader: Option<&Loader<'_>>, _working: Sender<()>| loop {
+            let given = take.lock().expect("no test panics").recv();
+            let Ok((n, running)) = given else { break };
+            if let Err(error) = self.test(n, &cxs[n], &tests[n], running, loader) {
                 failed.lock().expect("no test panics").push((n, error));
             }
             let done = self.done.fetch_add(1, Ordering::Relaxed) as u64 + 1;
@@ -187,9 +215,12 @@ impl Suite<'_> {
         let workers = if alone { 1 } else { self.cx.jobs.clamp(1, tests.len()) };
         std::thread::scope(|scope| {
             for _ in 1..workers {
-                scope.spawn(|| work(None));
+                let (give, working) = (give.clone(), working.clone());
+                scope.spawn(|| prepare(give));
+                scope.spawn(|| work(None, working));
             }
-            work(Some(loader));
+            scope.spawn(|| prepare(give));
+            work(Some(loader), working);
         });
         let mut failed = failed.into_inner().expect("no test panics");
         failed.sort_by_key(|(n, _)| *n);
@@ -205,40 +236,43 @@ impl Suite<'_> {
         }
     }
 
+    /// What test `n` has of its own.
+    fn room(&self, n: usize) -> Room<'_> {
+        let name = &self.step.tests[n].name;
+        Room {
+            emit: Box::new(|event| (self.cx.emit)(named(event, name))),
+            scratch: self.cx.scratch.join(format!("test-{n}")),
+            kept: self.cx.kept.join(format!("{:02}-{}", n + 1, slug(name))),
+        }
+    }
+
     /// Decides the checks of test `n`.
-    fn test(&self, n: usize, checks: &[Ready], loader: Option<&Loader<'_>>) -> Result<(), VmError> {
+    fn test<'a>(
+        &'a self,
+        n: usize,
+        cx: &'a Cx<'a>,
+        checks: &[Ready],
+        running: Result<Option<Checks<'a>>, VmError>,
+        loader: Option<&Loader<'_>>,
+    ) -> Result<(), VmError> {
         let test = &self.step.tests[n];
-        let emit = |event| (self.cx.emit)(named(event, &test.name));
-        let scratch = place(self.cx, &format!("test-{n}"))?;
-        let kept = self.cx.kept.join(format!("{:02}-{}", n + 1, slug(&test.name)));
-        let cx = Cx { emit: &emit, scratch: &scratch, kept: &kept, ..*self.cx };
         let mut decided = 0;
-        let result = self.decide_test(&cx, &test.name, checks, loader, &mut decided);
+        let result = running
+            .and_then(|running| running.map_or_else(|| self.booted(cx, loader.unwrap_or(&no_loader)), Ok))
+            .and_then(|mut running| {
+                let result = decide(cx, &mut running, checks, Some(&test.name), &mut decided);
+                running.finish_after(&result);
+                result
+            });
         if let Err(error) = &result {
             tell_undecided(self.cx, &test.checks, decided, Some(&test.name), error);
         }
         result
     }
 
-    fn decide_test(
-        &self,
-        cx: &Cx<'_>,
-        test: &str,
-        checks: &[Ready],
-        loader: Option<&Loader<'_>>,
-        decided: &mut usize,
-    ) -> Result<(), VmError> {
-        let mut running = match self.restored(cx)? {
-            Some(running) => running,
-            None => self.booted(cx, loader.unwrap_or(&no_loader))?,
-        };
-        let result = decide(cx, &mut running, checks, Some(test), decided);
-        running.finish_after(&result);
-        result
-    }
-
     /// A copy of the machine that was saved, if there is one.
     fn restored<'a>(&'a self, cx: &'a Cx<'a>) -> Result<Option<Checks<'a>>, VmError> {
+        clear(cx.scratch)?;
         loop {
             let origin = self.saved.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let Some(origin) = origin else { return Ok(None) };
@@ -313,7 +347,7 @@ impl Suite<'_> {
 }
 
 /// For machines that do without: what a Chromebook's firmware starts is not saved.
-pub(crate) fn no_loader(image: &camino::Utf8Path) -> Looked {
+pub(crate) fn no_loader(image: &Utf8Path) -> Looked {
     let text = format!("nobody was to look at `{image}`");
     Looked { checks: Vec::new(), chosen: Err(Failure::new(Class::Bug, text)) }
 }

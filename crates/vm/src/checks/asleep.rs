@@ -6,37 +6,22 @@ use std::time::{Duration, Instant};
 use bootway_plan::step::Channel;
 
 use super::Checks;
-use crate::{VmError, guest::Turn, shell::OURS, wake::MESSAGE, watcher::find};
+use crate::{VmError, guest::Turn, shell::OURS, wake::ASLEEP, watcher::find};
 
 /// What is told of it at most, kernel messages in between included.
 const LIMIT: usize = 1 << 20;
 
 impl Checks<'_> {
-    /// Has the shell run the program at `path`, which waits for a message of bytes. Returns whether it does: where the
-    /// shell is on a terminal, `stty` must be there, as a terminal takes some bytes for commands, and hands
-    /// over the first before the last is there.
+    /// Has the shell run the program at `path`, which waits for a message of bytes. Returns whether it does.
     pub(crate) fn fall_asleep(&mut self, path: &str, limit: Duration) -> Result<bool, VmError> {
         if self.machine.channel == Channel::Ssh {
             return Ok(false);
         }
-        let name = format!("_bwm={OURS}asleep");
-        let run = format!(r#"echo "<$_bwm"; {path}; _bwr=$?"#);
-        let text = if self.on_port() {
-            format!("{name}; {run}; echo \"$_bwr $_bwm>\"\n")
-        } else {
-            format!(
-                "{name}; if _bws=$(stty -g) && stty raw -echo min {MESSAGE}; then {run}; stty \"$_bws\"; echo \"$_bwr $_bwm>\"; \
-                 else echo \"!$_bwm\"; fi\n"
-            )
-        };
         self.shell()?;
+        let text = format!("{path}; echo \"$? {OURS}asleep\"'>'\n");
         self.type_to_shell("# waits to be woken up", &text);
-        let (yes, no) = (format!("<{OURS}asleep\n"), format!("!{OURS}asleep"));
-        self.hear(limit, |heard| {
-            let is = |wanted: &String| find(heard, wanted.as_bytes()).map(|at| (at + wanted.len(), ()));
-            is(&yes).map(|(end, ())| (end, true)).or_else(|| is(&no).map(|(end, ())| (end, false)))
-        })
-        .map(|heard| heard.unwrap_or(false))
+        self.hear(limit, |heard| find(heard, ASLEEP.as_bytes()).map(|at| (at + ASLEEP.len(), ())))
+            .map(|heard| heard.is_some())
     }
 
     /// Sends `message` to the program that waits for it. Returns its exit code, if it ended within `limit`.

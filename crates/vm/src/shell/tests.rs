@@ -5,7 +5,7 @@ use proptest::{collection::vec, prelude::*};
 
 use super::*;
 
-const RECORDED: &str = "/ # _bwm=1-x; _bwc=\n/ # _bwc=\"$_bwc\"'true'\n> echo <1-x ...\n<1-x\n";
+const RECORDED: &str = "/ # _bwm=1-x; _bwc='true'\n> echo <1-x ...\n<1-x\n";
 
 fn login(prompt: Option<&str>, password: Option<&str>) -> Login {
     Login {
