@@ -10,7 +10,7 @@ use std::{
 use bootway_plan::{Class, Failure};
 use camino::Utf8Path;
 
-use super::{PATIENCE, since};
+use super::{PATIENCE, fill, since};
 use crate::bench::{io, rounds::median};
 
 /// Medians, milliseconds.
@@ -52,7 +52,7 @@ pub(super) fn measure(
         qemu.answer(0)?;
         times[0].push(since(qemu.began));
         if dirty_mib > 0 {
-            qemu.say(&format!("yes | head -c {} >/fill/all\n", u64::from(dirty_mib) << 20))?;
+            qemu.say(&format!("{}\n", fill(dirty_mib)?))?;
             qemu.wait_for("# ")?;
             qemu.answer(1)?;
         }
