@@ -311,6 +311,9 @@ impl<'a> Guest<'a> {
         match self.process.leave(why) {
             Ok(Some(how)) => {
                 self.cx.note(format!("the guest is kept: {how}"));
+                if let Some(Err(error)) = self.tpm.as_mut().map(|tpm| tpm.leave(why)) {
+                    self.cx.note(format!("its TPM could not be kept: {error}"));
+                }
                 true
             }
             Ok(None) => false,

@@ -14,20 +14,23 @@ use std::{
     time::Duration,
 };
 
-use bootway_exec::{Cmd, Poll, Process, Runner, SpawnError, SystemRunner, Usage};
+use bootway_exec::{Cmd, Poll, Process, Program, Runner, SpawnError, SystemRunner, Tool, Usage};
 use camino::{Utf8Path, Utf8PathBuf};
 
 mod guests;
 mod keeper;
+mod nurse;
 mod registry;
 mod words;
 
 pub use guests::{GuestError, Guests};
 pub use keeper::keeper;
+pub use nurse::nurse;
 pub use registry::sweep;
 pub use words::KeptGuest;
 
 use crate::socket;
+use nurse::Nursed;
 use words::{Answer, Order, Request, ask};
 
 /// A keeper answers at once, and a busy host is not a thousand times slower.
@@ -38,6 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct KeepRunner {
     system: SystemRunner,
     keeper: Vec<String>,
+    nurse: Vec<String>,
     prefix: String,
     shared: Arc<Shared>,
 }
@@ -55,18 +59,18 @@ struct Shared {
 }
 
 impl KeepRunner {
-    /// Starts programs as `system` does, and QEMU by `keeper`, a command line that calls [`keeper()`] with what
-    /// follows it. A guest is kept for `limit`, in the directory `places`, and its name begins with `prefix`.
+    /// Starts programs as `system` does, QEMU by `keeper`, a command line that calls [`keeper()`] with what follows it, and
+    /// its TPM by `nurse`, which calls [`nurse()`]. A guest is kept for `limit`, in the directory `places`, and its name begins with `prefix`.
     pub fn new(
         system: SystemRunner,
-        keeper: Vec<String>,
+        [keeper, nurse]: [Vec<String>; 2],
         guests: Guests,
         places: Utf8PathBuf,
         prefix: &str,
         limit: Duration,
     ) -> Self {
         let shared = Shared { guests, places, limit, taken: AtomicBool::new(false), kept: Mutex::new(None) };
-        Self { system, keeper, prefix: prefix.to_owned(), shared: Arc::new(shared) }
+        Self { system, keeper, nurse, prefix: prefix.to_owned(), shared: Arc::new(shared) }
     }
 
     /// The guest that is kept, if one is.
@@ -87,6 +91,12 @@ impl KeepRunner {
 
 impl Runner for KeepRunner {
     fn spawn(&self, cmd: &Cmd) -> Result<Box<dyn Process>, SpawnError> {
+        if let (Program::Tool(Tool::Swtpm), Some((program, args))) = (cmd.program(), self.nurse.split_first())
+        {
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            let process = self.system.spawn(&cmd.clone().started_by(program, &args).stdin_pipe())?;
+            return Ok(Box::new(Nursed { process, is_left: false }));
+        }
         // A guest is somebody who is talked to, and has a place of its own.
         let (Some(dir), true, Some((program, args))) =
             (cmd.directory(), cmd.is_talked_to(), self.keeper.split_first())

@@ -61,7 +61,7 @@ pub use api::{Ran, SavedVm, TestGuest, TestVm};
 pub use boot::{Chosen, FirmwareCheck, LastWords, Loader, Looked, Said, VmError, vm};
 pub use command::{Host, ImageFile, Media, Memory, commands};
 pub use firmware::FirmwareFiles;
-pub use keep::{GuestError, Guests, KeepRunner, KeptGuest, keeper, sweep};
+pub use keep::{GuestError, Guests, KeepRunner, KeptGuest, keeper, nurse, sweep};
 pub use machine::{Machine, MachineError, Timeouts};
 pub use preview::preview;
 pub use saved::{KeptMachine, kept_machines, remove_kept_machine};

@@ -41,6 +41,8 @@ pub(crate) struct Tpm {
     lines: Lines,
     said: Vec<String>,
     has_ended: bool,
+    /// It stays with a guest that is kept.
+    is_left: bool,
 }
 
 /// Its command line, in `scratch`.
@@ -53,6 +55,8 @@ pub(crate) fn command(scratch: &Utf8Path) -> Cmd {
         .arg(format!("type=unixio,path={SOCKET}"))
         .arg("--pid")
         .arg(format!("file={READY}"))
+        // It ends with QEMU, however that ends and whoever is there to see it.
+        .arg("--terminate")
         .limit(LIMIT)
 }
 
@@ -69,7 +73,8 @@ impl Tpm {
         let cmd = command(cx.scratch);
         (cx.emit)(EventKind::Command { line: cmd.to_string() });
         let process = cx.runner.spawn(&cmd)?;
-        let mut tpm = Self { process, lines: Lines::default(), said: Vec::new(), has_ended: false };
+        let mut tpm =
+            Self { process, lines: Lines::default(), said: Vec::new(), has_ended: false, is_left: false };
         let since = Instant::now();
         while fs_err::read(&ready).map_or(0, |text| text.len()) == 0 {
             if cx.cancel.is_cancelled() {
@@ -101,6 +106,12 @@ impl Tpm {
         }
     }
 
+    /// Leaves it to a guest that is kept, with which it ends.
+    pub(crate) fn leave(&mut self, why: &str) -> std::io::Result<()> {
+        self.is_left = self.process.leave(why)?.is_some();
+        Ok(())
+    }
+
     /// Tells what it says, and how it ended if it has.
     fn poll(&mut self, cx: &Cx<'_>, patience: Duration) -> Option<Exit> {
         let lines = match self.process.poll(patience) {
@@ -127,6 +138,9 @@ impl Tpm {
 
 impl Drop for Tpm {
     fn drop(&mut self) {
+        if self.is_left {
+            return;
+        }
         self.process.kill();
         // It has its state in a directory that is about to be removed.
         let since = Instant::now();

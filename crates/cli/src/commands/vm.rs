@@ -2,7 +2,7 @@
 
 use bootway_exec::{Cmd, Exit};
 use bootway_plan::{Class, Failure, exit_code};
-use bootway_vm::{Guests, KeptGuest, keeper};
+use bootway_vm::{Guests, KeptGuest, keeper, nurse};
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
@@ -26,6 +26,8 @@ enum What {
     List(List),
     #[command(hide = true)]
     Keeper(Keeper),
+    #[command(hide = true)]
+    Nurse(Nurse),
 }
 
 /// Be at the serial console of a guest that is kept
@@ -64,6 +66,14 @@ struct Keeper {
     line: Vec<String>,
 }
 
+/// Stand between bootway and a TPM
+#[derive(Debug, Args)]
+struct Nurse {
+    /// Its command line
+    #[arg(last = true, required = true)]
+    line: Vec<String>,
+}
+
 impl Vm {
     pub(crate) fn run(&self, color: style::When) -> Result<u8, Failure> {
         match &self.what {
@@ -72,6 +82,7 @@ impl Vm {
             What::Stop(it) => it.run(),
             What::List(it) => it.run(),
             What::Keeper(it) => it.run(),
+            What::Nurse(it) => it.run(),
         }
     }
 }
@@ -133,16 +144,34 @@ impl Keeper {
         let here = std::env::current_dir().map_err(failed)?;
         let here = Utf8PathBuf::from_path_buf(here)
             .map_err(|path| failed(std::io::Error::other(format!("`{}` is not UTF-8", path.display()))))?;
-        let (program, args) = self.line.split_first().expect("clap has seen to it");
-        let cmd = Cmd::user(program).args(args).stdin_pipe();
-        match keeper(&cmd, &here, &Signals::listen().cancel()).map_err(failed)? {
-            Exit::Code(code) => Ok(u8::try_from(code).unwrap_or(exit_code::BUG)),
-            Exit::Signal => {
-                // As it was for QEMU.
-                let own = rustix::process::getpid();
-                let _ = rustix::process::kill_process(own, rustix::process::Signal::KILL);
-                Ok(exit_code::BUG)
-            }
+        let cmd = started(&self.line).stdin_pipe();
+        keeper(&cmd, &here, &Signals::listen().cancel()).map(end_as).map_err(failed)
+    }
+}
+
+impl Nurse {
+    fn run(&self) -> Result<u8, Failure> {
+        let failed = |error: std::io::Error| {
+            Failure::new(Class::Environment, error.to_string()).because("cannot look after a TPM")
+        };
+        nurse(&started(&self.line), &Signals::listen().cancel()).map(end_as).map_err(failed)
+    }
+}
+
+/// The program that is to be looked after.
+fn started(line: &[String]) -> Cmd {
+    let (program, args) = line.split_first().expect("clap has seen to it");
+    Cmd::user(program).args(args)
+}
+
+/// Ends this process as another has ended.
+fn end_as(exit: Exit) -> u8 {
+    match exit {
+        Exit::Code(code) => u8::try_from(code).unwrap_or(exit_code::BUG),
+        Exit::Signal => {
+            let own = rustix::process::getpid();
+            let _ = rustix::process::kill_process(own, rustix::process::Signal::KILL);
+            exit_code::BUG
         }
     }
 }

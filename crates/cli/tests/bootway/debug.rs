@@ -11,7 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
 use crate::{
-    busybox::{self, is_gone, processes},
+    busybox::{self, is_gone, processes, until},
     project::{Project, Run, program, run},
 };
 
@@ -151,4 +151,48 @@ fn read_to_end(console: &mut UnixStream) -> &'static str {
         Ok(_) => "the end",
         Err(error) => panic!("{error}"),
     }
+}
+
+/// Asks the TPM for eight random bytes: the answer begins with its length. Source: TCG TPM 2.0 Library, part 3.
+const ASK: &str = r"printf '\200\001\000\000\000\014\000\000\001\173\000\010' >/ask; exec 3<>/dev/tpm0; cat /ask >&3; dd bs=64 count=1 <&3 2>/dev/null | od -An -tx1 | tr -d '\n'; echo END$((6*7))
+";
+
+/// However it ends: by its user, by the clock, or because somebody kills who looks after it.
+#[test]
+fn a_kept_guest_has_its_tpm_still_which_ends_with_it() {
+    let project = busybox::project("tpm = true", BAD);
+    let home = tempfile::tempdir().unwrap();
+    let home = Utf8Path::from_path(home.path()).unwrap();
+    let is_over = || processes(project.path()).is_empty();
+    for ends in ["is stopped", "its time is up", "its keeper is killed"] {
+        let time = if ends == "its time is up" { "1s" } else { "1h" };
+        let run = vm(&project, home, &["run", "test.plan.toml", "boots", "--debug", "--keep-for", time]);
+        assert_eq!(run.code, 6, "{}", run.stderr);
+        if time == "1s" {
+            until(is_over);
+            continue;
+        }
+        let [kept] = &list(&project, home)[..] else { panic!("{}", run.stderr) };
+        let mut console = UnixStream::connect(&kept.console).unwrap();
+        read_until(&mut console, "# ");
+        console.write_all(ASK.as_bytes()).unwrap();
+        let said = read_until(&mut console, "END42");
+        assert!(said.contains(" 80 01 00 00 00 14 00 00 00 00 00 08"), "{said}");
+        let all = processes(project.path());
+        assert!(all.iter().any(|it| it.contains(" swtpm socket")), "{all:#?}");
+        if ends == "is stopped" {
+            assert_eq!(vm(&project, home, &["stop"]).code, 0);
+        } else {
+            let keeper = all.iter().find(|it| it.contains(" vm keeper ")).unwrap();
+            let pid = keeper.trim_start_matches("/proc/").split(' ').next().unwrap().parse().unwrap();
+            rustix::process::kill_process(
+                rustix::process::Pid::from_raw(pid).unwrap(),
+                rustix::process::Signal::KILL,
+            )
+            .unwrap();
+        }
+        until(is_over);
+    }
+    assert_eq!(list(&project, home).len(), 0);
+    assert!(!project.path().join(".bootway/test/debug").exists());
 }

@@ -18,7 +18,7 @@ use super::{
     registry,
     words::{Answer, CONSOLE, CONTROL, KeptGuest, Order, Request, hear, say},
 };
-use crate::socket;
+use crate::{socket, tpm};
 
 /// How often everything is looked at that does not wake us up.
 const TICK: Duration = Duration::from_millis(5);
@@ -228,6 +228,10 @@ impl Keeper {
         self.process.kill();
         let killed = Instant::now();
         while !matches!(self.process.poll(TICK), Poll::Ended(_)) && killed.elapsed() < END {}
+        // Its TPM, if it has one, ends with it, and has files in the directory.
+        while socket::reach(&self.dir, tpm::SOCKET).is_ok() && killed.elapsed() < END {
+            std::thread::sleep(TICK);
+        }
         if let Some(mut stay) = self.stay.take() {
             // What it said last.
             stay.clients.retain_mut(Client::write);

@@ -75,7 +75,10 @@ pub(super) fn enter(
 pub(super) fn forget(path: &Utf8Path) -> io::Result<()> {
     let removed = if fs_err::symlink_metadata(path).is_ok_and(|it| it.is_symlink()) {
         if path.join(CONTROL).exists() {
-            fs_err::remove_dir_all(fs_err::read_link(path)?)?;
+            let place = fs_err::read_link(path)?;
+            fs_err::remove_dir_all(&place)?;
+            // It fails while somebody is in it.
+            let _ = place.parent().map(fs_err::remove_dir);
         }
         fs_err::remove_file(path)
     } else {

@@ -58,11 +58,11 @@ impl Run {
         if !self.debug {
             return record(&system, work);
         }
-        let keeper = [&*this_program()?, "vm", "keeper", "--"].map(str::to_owned).to_vec();
+        let this = this_program()?;
+        let by = ["keeper", "nurse"].map(|who| [&*this, "vm", who, "--"].map(str::to_owned).to_vec());
         let name = loaded.plan.name();
         let places = work.debug();
-        let runner =
-            KeepRunner::new(system, keeper, guests(), places, name.as_str(), self.keep_for.duration());
+        let runner = KeepRunner::new(system, by, guests(), places, name.as_str(), self.keep_for.duration());
         let code = record(&runner, work)?;
         if let Some(guest) = runner.kept() {
             style::say(&kept(&guest));
