@@ -210,10 +210,8 @@ fn a_console_that_is_full_is_told() {
         {"name": "next", "run": "echo $((1+1))", "equals": "2"}"#;
     let seen = decided(Over::Serial, "", checks);
     tell_delays(Over::Serial, &seen);
-    let story = regex_lite::Regex::new("last: `[^`]*")
-        .unwrap()
-        .replace_all(&seen.story(), "last: `…")
-        .into_owned();
+    let story =
+        regex_lite::Regex::new("last: `[^`]*").unwrap().replace_all(&seen.story(), "last: `…").into_owned();
     insta::assert_snapshot!(story, @r#"
     Passed adds: printed `2`
     Failed shouts: the guest's console is full of what is not a command's; its console said last: `…`
