@@ -65,7 +65,6 @@ pub(crate) const PACKAGES: &[Package] = &[
     package("binutils-aarch64-linux-gnu", Program("aarch64-linux-gnu-as"), "a second opinion on a program for guests of 64-bit ARM", Tests),
     package("kmod", Program("depmod"), "a second opinion on kernel modules", Tests),
     package("busybox-static", Program("busybox"), "the guests of the machine tests", Tests),
-    package("openssh-client", Program("ssh"), "machines that are talked to over SSH", Tests),
     package("dropbear-bin", Program("dropbear"), "the server of the guests that are talked to over SSH", Tests),
     package("linux-image-cloud-amd64", Beginning("/boot", "vmlinuz-"), "the kernel of the machine tests", Tests),
     package("linux-source-6.1", AnyFile(&["/usr/src/linux-source-6.1.tar.xz"]), "the kernel of the shim that `cargo xtask fixtures shim` makes", Tests),
