@@ -16,7 +16,7 @@
       system = "x86_64-linux";
       pkgs = nixpkgs.legacyPackages.${system};
       # What bootway itself starts; the same list as `Tool` in crates/exec. QEMU comes with UEFI firmware.
-      tools = [ pkgs.gnupg pkgs.e2fsprogs pkgs.kmod pkgs.nix pkgs.qemu pkgs.swtpm ];
+      tools = [ pkgs.gnupg pkgs.e2fsprogs pkgs.kmod pkgs.nix pkgs.openssh pkgs.qemu pkgs.swtpm ];
       # The tools that must agree with ours.
       witnesses = [
         pkgs.bash
@@ -27,6 +27,7 @@
         pkgs.cpio
         pkgs.cryptsetup
         pkgs.dosfstools
+        pkgs.dropbear
         pkgs.fish
         pkgs.flex
         pkgs.gcc
