@@ -3,7 +3,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
-use crate::{guest, project::Project};
+use crate::{busybox, guest, project::Project};
 
 /// A guest that talks; each check is one more key of the step.
 fn project(checks: &str) -> Project {
@@ -168,6 +168,34 @@ fn a_red_guest_says_where_its_record_is() {
     assert_eq!(ledger(&project).pop().unwrap()["outcome"], "check");
     let markdown = fs_err::read_to_string(dir.join("report.md")).unwrap();
     assert!(markdown.contains("- serial log: `kept/boots/serial.log`"), "{markdown}");
+}
+
+/// D.3.6 d: what the guest knew is beside the logs, is named, and is in the list of what was kept.
+#[test]
+fn a_wrong_answer_leaves_what_its_guest_knew() {
+    let check = r#"  check = [{ name = "is two", run = "echo one", equals = "two" }]"#;
+    let project = busybox::project("", check);
+    let run = project.bootway(&["build", "test.plan.toml"]);
+    assert_eq!(run.code, 6, "{}", run.stderr);
+    let dir = runs(&project).pop().unwrap();
+    let metadata = json(&dir.join("kept/boots/metadata.json"));
+    let failure = metadata["failure"]["chain"].to_string();
+    assert!(
+        failure.contains("check `is two` failed: `echo one` printed `one`, wanted exactly `two`"),
+        "{failure}"
+    );
+    let kept = metadata["kept"].as_array().unwrap();
+    let diagnostics: Vec<_> = kept.iter().filter(|it| it["what"] == "diagnostics").collect();
+    assert!(!diagnostics.is_empty(), "{metadata:#}");
+    for it in diagnostics {
+        let (label, path) = (it["label"].as_str().unwrap(), it["path"].as_str().unwrap());
+        assert!(fs_err::metadata(dir.join(path)).unwrap().len() > 0, "{path}");
+        assert!(
+            label.starts_with("is two: ") && run.stderr.contains(&format!("  - {label}: ")),
+            "{}",
+            run.stderr
+        );
+    }
 }
 
 #[test]
