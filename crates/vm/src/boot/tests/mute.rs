@@ -8,7 +8,10 @@ use std::{
 
 use bootway_exec::{Cmd, Process, SpawnError};
 
-use super::*;
+use super::{
+    exact::{Over, guest, plan},
+    *,
+};
 
 /// Starts what is asked for, but not the first time.
 #[derive(Debug, Default)]
@@ -24,25 +27,34 @@ impl Runner for FirstIsMute {
         }
         let line = cmd.to_string();
         let dir = line.strip_prefix("cd ").and_then(|line| line.split_once(" && ")).unwrap().0;
-        let listener = UnixListener::bind(Utf8Path::new(dir).join("qmp.sock")).unwrap();
-        std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            stream.write_all(b"{\"QMP\": {}}\r\n").unwrap();
-            // Until nobody listens any more.
-            let _ = std::io::copy(&mut stream, &mut std::io::sink());
-        });
+        for (socket, greeting) in [("qmp.sock", "{\"QMP\": {}}\r\n"), ("port.sock", "")] {
+            let listener = UnixListener::bind(Utf8Path::new(dir).join(socket)).unwrap();
+            std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.write_all(greeting.as_bytes()).unwrap();
+                // Until nobody listens any more.
+                let _ = std::io::copy(&mut stream, &mut std::io::sink());
+            });
+        }
         self.system.spawn(&Cmd::user("sleep").arg("1000").stdin_pipe())
     }
 }
 
+/// What was said to the first is said to the second, over a port, too.
 #[test]
 fn a_qemu_that_never_answers_is_started_anew() {
-    let step = r#"{"boot": "kernel", "kernel": "./vmlinuz", "initrd": "./initrd", "cmdline": "console=ttyS0 panic=-1 no_timer_check",
-        "machine": "m", "check": [{"name": "adds", "run": "echo $((1+1))", "equals": "2"}]}"#;
-    let machine = format!(r#"{{"accel": "tcg", "memory": "256MiB", {GENEROUS}}}"#);
-    let seen = boot_files(&FirstIsMute::default(), step, &machine, &[("initrd", &initramfs(SHELL))], |_| {});
-    assert!(seen.result.is_ok(), "{}\n{}\n{}", seen.failure(), seen.checks(), seen.console().join("\n"));
-    let said =
-        |event: &&EventKind| matches!(event, EventKind::Note { text } if text.contains("started anew"));
-    assert_eq!(seen.events.iter().filter(said).count(), 1);
+    let is_started_anew = |over| {
+        let (step, machine) = plan(over, r#"{"name": "adds", "run": "echo $((1+1))", "equals": "2"}"#);
+        let initrd = guest(over, "", &[]);
+        let seen = boot_files(&FirstIsMute::default(), &step, &machine, &[("initrd", &initrd)], |_| {});
+        assert!(seen.result.is_ok(), "{}\n{}\n{}", seen.failure(), seen.checks(), seen.console().join("\n"));
+        let said =
+            |event: &&EventKind| matches!(event, EventKind::Note { text } if text.contains("started anew"));
+        assert_eq!(seen.events.iter().filter(said).count(), 1);
+    };
+    std::thread::scope(|scope| {
+        for over in [Over::Serial, Over::Port] {
+            scope.spawn(move || is_started_anew(over));
+        }
+    });
 }
