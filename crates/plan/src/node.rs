@@ -13,6 +13,10 @@ use toml::de::{DeTable, DeValue};
 
 use crate::nearest::nearest;
 
+mod error;
+
+pub(crate) use error::{ErrorKind, NodeError};
+
 /// Bytes of the source text.
 pub(crate) type Span = Range<usize>;
 
@@ -113,9 +117,12 @@ impl Node {
                 // What it was meant to be is not missing besides.
                 removed.extend(nearest(field, expected.iter().copied()).map(str::to_owned));
             }
-            let follows =
-                matches!(error.kind, ErrorKind::MissingField(field) if removed.iter().any(|it| it == field));
             let span = error.span.clone().unwrap_or_else(|| node.span.clone());
+            let follows = match &error.kind {
+                ErrorKind::MissingField(field) => removed.iter().any(|it| it == field),
+                ErrorKind::Keys(keys) => keys.is_empty() && !self.is_empty_at(&span),
+                _ => false,
+            };
             if !follows {
                 found.push(error);
             }
@@ -126,6 +133,16 @@ impl Node {
         let value = if found.is_empty() { result } else { None };
         errors.extend(found);
         value
+    }
+
+    /// Whether there is a table with nothing in it at `span`.
+    fn is_empty_at(&self, span: &Span) -> bool {
+        match &self.value {
+            Value::Table(entries) if self.span == *span => entries.is_empty(),
+            Value::Table(entries) => entries.iter().any(|(_, node)| node.is_empty_at(span)),
+            Value::Array(elements) => elements.iter().any(|node| node.is_empty_at(span)),
+            _ => false,
+        }
     }
 
     /// Takes out the entry or element that `span` is the key or the value of.
@@ -184,59 +201,6 @@ fn node(value: Spanned<DeValue<'_>>) -> Result<Node, (Span, String)> {
     Ok(Node { span, value })
 }
 
-/// Why a value cannot be read, and where it is.
-#[derive(Clone, Debug)]
-pub(crate) struct NodeError {
-    pub(crate) span: Option<Span>,
-    pub(crate) kind: ErrorKind,
-}
-
-/// What serde knows about an error.
-#[derive(Clone, Debug)]
-pub(crate) enum ErrorKind {
-    UnknownField(String, &'static [&'static str]),
-    UnknownVariant(String, &'static [&'static str]),
-    MissingField(&'static str),
-    Message(String),
-}
-
-impl NodeError {
-    fn at(mut self, span: &Span) -> Self {
-        self.span.get_or_insert_with(|| span.clone());
-        self
-    }
-
-    const fn of(kind: ErrorKind) -> Self {
-        Self { span: None, kind }
-    }
-}
-
-impl std::fmt::Display for NodeError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}", self.kind)
-    }
-}
-
-impl std::error::Error for NodeError {}
-
-impl de::Error for NodeError {
-    fn custom<T: std::fmt::Display>(message: T) -> Self {
-        Self::of(ErrorKind::Message(message.to_string()))
-    }
-
-    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Self::of(ErrorKind::UnknownField(field.to_owned(), expected))
-    }
-
-    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self::of(ErrorKind::UnknownVariant(variant.to_owned(), expected))
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self::of(ErrorKind::MissingField(field))
-    }
-}
-
 impl<'de> de::Deserializer<'de> for &Node {
     type Error = NodeError;
 
@@ -274,12 +238,8 @@ impl<'de> de::Deserializer<'de> for &Node {
             Value::String(text) => visitor.visit_enum(text.as_str().into_deserializer()),
             Value::Table(entries) if entries.len() == 1 => visitor.visit_enum(Variant(&entries[0])),
             Value::Table(entries) => {
-                let keys: Vec<String> = entries.iter().map(|(key, _)| format!("`{}`", key.text)).collect();
-                Err(de::Error::custom(format!(
-                    "one key is wanted here, not {}: {}",
-                    keys.len(),
-                    keys.join(", ")
-                )))
+                let keys = entries.iter().map(|(key, _)| key.text.clone()).collect();
+                Err(NodeError::of(ErrorKind::Keys(keys)))
             }
             _ => Err(de::Error::custom("a word or a table with one key is wanted here")),
         };

@@ -105,6 +105,13 @@ impl<'a> Collector<'a> {
                 ErrorKind::UnknownField(field, expected) => unknown("key", &field, expected),
                 ErrorKind::UnknownVariant(variant, expected) => unknown("word", &variant, expected),
                 ErrorKind::MissingField(field) => format!("`{field}` is missing here: add it"),
+                ErrorKind::Keys(keys) if keys.is_empty() => {
+                    "one key is wanted here: there is none".to_owned()
+                }
+                ErrorKind::Keys(keys) => {
+                    let keys: Vec<_> = keys.iter().map(|key| format!("`{key}`")).collect();
+                    format!("one key is wanted here, not {}: {}", keys.len(), keys.join(", "))
+                }
                 ErrorKind::Message(message) => message,
             };
             self.add(&span, message);

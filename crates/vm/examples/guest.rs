@@ -18,7 +18,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let runner = SystemRunner::default();
     let sandbox = Sandbox::new(&runner);
     let machine = MachineSpec { memory: Some(bootway_plan::Bytes::new(256 << 20)), ..MachineSpec::default() };
-    let vm = TestVm::kernel(kernel).initrd(initrd).cmdline("console=ttyS0 panic=-1 quiet no_timer_check").machine(machine);
+    let vm = TestVm::kernel(kernel)
+        .initrd(initrd)
+        .cmdline("console=ttyS0 panic=-1 quiet no_timer_check")
+        .machine(machine);
     Ok(all(&sandbox, &vm).map_err(|error| Failure::of(&error).to_string())?)
 }
 

@@ -135,11 +135,7 @@ mod tests {
         {
             let (object, binary) = (cx.scratch.join("object"), cx.scratch.join("binary"));
             let made = [
-                Cmd::user(format!("{prefix}as")).args([
-                    sources.join(source).as_str(),
-                    "-o",
-                    object.as_str(),
-                ]),
+                Cmd::user(format!("{prefix}as")).args([sources.join(source).as_str(), "-o", object.as_str()]),
                 Cmd::user(format!("{prefix}objcopy")).args([
                     "-O",
                     "binary",

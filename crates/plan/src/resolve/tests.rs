@@ -220,6 +220,37 @@ name = "build"
 }
 
 #[test]
+fn what_is_not_of_its_kind_is_said_once_in_words_of_plans() {
+    let edits = |edit: &str| {
+        bad(&format!(
+            "[[phase]]\nname = \"p\"\n[[phase.step]]\nname = \"s\"\ntree = {{ from = [], edits = [{edit}] }}"
+        ))
+    };
+    insta::assert_snapshot!([r#"{ delete = "a" }"#, r#"{ remove = "a" }"#, "{}", "7"].map(edits).join("\n"), @r#"
+    `plan.toml` is not a plan that can be run
+    plan.toml:8:32: unknown word `delete`: use one of `write`, `symlink`, `remove`, `mkdir`, `chmod`, `chown`, `copy`, `truncate`
+      |
+    8 | tree = { from = [], edits = [{ delete = "a" }] }
+      |                                ^^^^^^
+    `plan.toml` is not a plan that can be run
+    plan.toml:8:41: a table is wanted here, not the text "a"
+      |
+    8 | tree = { from = [], edits = [{ remove = "a" }] }
+      |                                         ^^^
+    `plan.toml` is not a plan that can be run
+    plan.toml:8:30: one key is wanted here: there is none
+      |
+    8 | tree = { from = [], edits = [{}] }
+      |                              ^^
+    `plan.toml` is not a plan that can be run
+    plan.toml:8:30: a word or a table with one key is wanted here
+      |
+    8 | tree = { from = [], edits = [7] }
+      |                              ^
+    "#);
+}
+
+#[test]
 fn two_problems_are_said_at_once() {
     insta::assert_snapshot!(bad(r#"
 [[phase]]
@@ -698,7 +729,7 @@ fn a_condition_that_cannot_be_decided_has_its_place() {
     12 | { source = "./a", when = { vars = "drivers", is = "x" } }
        |                            ^^^^
     `plan.toml` is not a plan that can be run
-    plan.toml:12:26: invalid type: string "drivers", expected struct When
+    plan.toml:12:26: a table is wanted here, not the text "drivers"
        |
     12 | { source = "./a", when = "drivers" }
        |                          ^^^^^^^^^
