@@ -118,6 +118,35 @@ fn a_file_system_that_is_full() {
     );
 }
 
+/// D.3.6 a: the disc is not there, or nothing in a directory is one.
+#[test]
+fn a_disc_is_missing() {
+    let boots = |disc: &str| {
+        let vm = format!(
+            "vm = {{ boot = \"iso\", image = \"{disc}\", check = [{{ name = \"up\", console = \"x\" }}] }}"
+        );
+        let project = step(&vm);
+        project.write("discs/readme", "none yet");
+        // Where its logs are has the time in it.
+        let text = project.fails(&[]);
+        text.lines()
+            .filter(|line| !line.starts_with("  - "))
+            .map(|line| format!("{line}\n"))
+            .collect::<String>()
+    };
+    insta::assert_snapshot!(boots("./disc.iso"), @"
+    exit code 4
+    error: this machine lacks something that the plan needs
+      caused by: `[dir]/disc.iso` (needed by `it`): make it, or fix the path in the plan
+    ");
+    insta::assert_snapshot!(boots("./discs:*.iso"), @"
+    exit code 5
+    error: step `it` cannot have `./discs:*.iso`
+      caused by: nothing matches `./discs:*.iso`
+      rerun: bootway build test.plan.toml --step it
+    ");
+}
+
 #[test]
 fn qemu_is_missing() {
     let project = step(
