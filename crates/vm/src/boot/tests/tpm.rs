@@ -29,7 +29,7 @@ fn running_in(root: &Utf8Path) -> Vec<String> {
 /// Nobody works below `root`; who was killed needs a moment to be gone.
 #[track_caller]
 fn assert_nobody_is_left(root: &Utf8Path) {
-    let since = std::time::Instant::now();
+    let since = Instant::now();
     while !running_in(root).is_empty() && since.elapsed() < Duration::from_secs(30) {
         std::thread::yield_now();
     }
