@@ -38,6 +38,7 @@ fn read(path: &Utf8Path, kind: ArtifactKind) {
         scratch: dir,
         out: dir,
         placed: dir,
+        kept: dir,
         plan_dir: dir,
         cache: dir,
         inputs: &inputs,
