@@ -180,7 +180,6 @@ impl Saved {
         let encoding = if self.facts.base64 { Encoding::Base64 } else { Encoding::Plain };
         let mut checks = Checks::resumed(cx, guest, setup, encoding, self.facts.counter);
         wake_up(&mut checks, &self.facts)?;
-        warm_up(&mut checks)?;
         told::timing(cx, "restore", began.elapsed());
         Ok(checks)
     }
@@ -352,7 +351,7 @@ fn wake_up(checks: &mut Checks<'_>, facts: &Facts) -> Result<(), VmError> {
 
 /// Sees to it that its shell answers. Whoever emulates a processor has translated by then what each command needs, so that
 /// the next one takes a tenth of the time.
-fn warm_up(checks: &mut Checks<'_>) -> Result<(), VmError> {
+pub(crate) fn warm_up(checks: &mut Checks<'_>) -> Result<(), VmError> {
     let reason = match checks.ask("true", "true", ANSWER)?.answer("true", ANSWER) {
         Ok((_, 0)) => return Ok(()),
         Ok((_, code)) => format!("`true` exited with {code}"),

@@ -187,7 +187,8 @@ impl Suite<'_> {
             .iter()
             .map(|room| Cx { emit: &*room.emit, scratch: &room.scratch, kept: &room.kept, ..*self.cx })
             .collect();
-        let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let (next, waiting) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let failed = Mutex::new(Vec::new());
         // Nobody is ahead by more than one machine.
         let (give, take) = mpsc::sync_channel::<Given<'_>>(0);
         let (working, over) = mpsc::channel::<()>();
@@ -195,14 +196,16 @@ impl Suite<'_> {
         let prepare = |give: SyncSender<_>| {
             while let n = next.fetch_add(1, Ordering::Relaxed)
                 && let Some(cx) = cxs.get(n)
-                && give.send((n, self.restored(cx))).is_ok()
+                && give.send((n, self.restored(cx, &waiting))).is_ok()
             {}
             drop(give);
             // A program that was started by a thread ends with it.
             let _ = over.lock().expect("nobody panics here").recv();
         };
         let work = |loader: Option<&Loader<'_>>, _working: Sender<()>| loop {
+            waiting.fetch_add(1, Ordering::Relaxed);
             let given = take.lock().expect("no test panics").recv();
+            waiting.fetch_sub(1, Ordering::Relaxed);
             let Ok((n, running)) = given else { break };
             if let Err(error) = self.test(n, &cxs[n], &tests[n], running, loader) {
                 failed.lock().expect("no test panics").push((n, error));
@@ -270,13 +273,19 @@ impl Suite<'_> {
         result
     }
 
-    /// A copy of the machine that was saved, if there is one.
-    fn restored<'a>(&'a self, cx: &'a Cx<'a>) -> Result<Option<Checks<'a>>, VmError> {
+    /// A copy of the machine that was saved, if there is one. While nobody is `waiting` for it, it gets ready to answer fast.
+    fn restored<'a>(&'a self, cx: &'a Cx<'a>, waiting: &AtomicUsize) -> Result<Option<Checks<'a>>, VmError> {
         clear(cx.scratch)?;
         loop {
             let origin = self.saved.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let Some(origin) = origin else { return Ok(None) };
-            match origin.saved.restore(cx, self.setup) {
+            let restored = origin.saved.restore(cx, self.setup).and_then(|mut running| {
+                if waiting.load(Ordering::Relaxed) == 0 {
+                    saved::warm_up(&mut running)?;
+                }
+                Ok(running)
+            });
+            match restored {
                 Ok(running) => return Ok(Some(running)),
                 Err(error @ (VmError::Cancelled | VmError::StepLimit { .. })) => return Err(error),
                 // What it says about the guest is not meant: it did not come to life.
