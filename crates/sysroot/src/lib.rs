@@ -22,5 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod patch;
 
 pub use command::{BesideError, CommandError, OutputError, command, commands};
+pub use patch::{Conflict, PatchError, Patched, patch, quilt};
