@@ -31,11 +31,12 @@ const FLAGS: &str = "--cfg fuzzing -C passes=sancov-module -C llvm-args=-sanitiz
 const AT_ONCE: usize = 2;
 
 /// The harnesses: each program, where it is built, and how long an input may be.
-const PARSERS: [Parser; 14] = [
+const PARSERS: [Parser; 15] = [
     parser("read", IMAGES, 32 << 10),
     parser("tar", IMAGES, 16 << 10),
     parser("iso", IMAGES, 128 << 10),
     parser("oci", IMAGES, 8 << 10),
+    parser("patch", IMAGES, 4 << 10),
     parser("kernel_partition", CHROMEOS, 64 << 10),
     parser("kernel_payload", CHROMEOS, 32 << 10),
     parser("initramfs", CHROMEOS, 32 << 10),

@@ -92,7 +92,8 @@ pub(crate) const PACKAGES: &[Package] = &[
     package("fish", Program("fish"), "completions as fish reads them", Tests),
     package("python3", Program("python3"), "a second opinion on YAML, and a terminal for menus", Tests),
     package("genimage", Program("genimage"), "the peer of `cargo xtask bench disk`", Tests),
-    package("git", Program("git"), "flakes, and the list of files that the tidy test looks at", Tests),
+    package("patch", Program("patch"), "a second opinion on patches", Tests),
+    package("git", Program("git"), "patches, flakes, and the list of files that the tidy test looks at", Tests),
 ];
 
 const fn package(name: &'static str, proof: Proof, purpose: &'static str, used_by: UsedBy) -> Package {

@@ -36,6 +36,6 @@ pub use command::{BesideError, CommandError, OutputError, command, commands};
 pub use error::RootError;
 pub use inside::{Job, Mount, Setup, Trouble, Verdict, enter};
 pub use package::{Unpack, edit, package, package_commands};
-pub use patch::{PatchError, Patched, patch, quilt};
+pub use patch::{Conflict, PatchError, Patched, patch, quilt};
 pub use root::{probe, shell};
 pub use rootfs::rootfs;
