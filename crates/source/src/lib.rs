@@ -41,8 +41,9 @@ mod transfer;
 mod unpack;
 
 pub use archive::{ArchiveError, Fault, InvalidPattern};
-pub use debian::{debian_source, locked_source, 
-    DEBIAN_KEYRING, DebianError, DebianFiles, LockError, ResolveError, debian, debian_commands, locked,
+pub use debian::{
+    DEBIAN_KEYRING, DebianError, DebianFiles, LockError, ResolveError, debian, debian_commands,
+    debian_source, locked, locked_source,
 };
 pub use fetch::{FetchError, fetch};
 pub use store::DownloadError;
