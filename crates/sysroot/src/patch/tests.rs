@@ -488,6 +488,11 @@ fn hunks_without_context_are_applied_once() {
     let remove = "--- a/x\n+++ b/x\n@@ -4 +3,0 @@\n-two and a half\n";
     assert_eq!(files.patch(remove), "applied: x");
     assert_eq!(files.read("x"), "0\n1\n2\n3\n");
+    let far = "--- a/x\n+++ b/x\n@@ -11,0 +12 @@\n+11\n";
+    insta::assert_snapshot!(files.patch(far), @"
+    hunk 1 of `x` (line 3 of the diff) does not fit: it has no line of the file to go by, and the file has 4 lines
+    hint: it is for another version of the source: make it anew for this one, or remove it from the plan
+    ");
     insta::assert_snapshot!(files.patch(remove), @"
     hunk 1 of `x` (line 3 of the diff) does not fit: line 4 of the file should be `two and a half`, and is `3`
     hint: it is for another version of the source: make it anew for this one, or remove it from the plan
