@@ -12,6 +12,7 @@ mod demo;
 mod generate;
 mod grids;
 mod open;
+mod program;
 mod progress;
 mod record;
 mod signals;
@@ -26,9 +27,9 @@ use bootway_plan::{Failure, exit_code};
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::commands::{
-    build::Build, check::Check, completions::Completions, doctor::Doctor, gc::Gc, generate::Generate,
-    inspect::Inspect, plan::Plan, queue::Queue, report::Report, status::Status, targets::Targets, up::Up,
-    vm::Vm,
+    build::Build, check::Check, completions::Completions, doctor::Doctor, enter::Enter, gc::Gc,
+    generate::Generate, inside::Inside, inspect::Inspect, plan::Plan, queue::Queue, report::Report,
+    status::Status, targets::Targets, up::Up, vm::Vm,
 };
 use crate::{squashfs::Squashfs, write::Write};
 
@@ -53,6 +54,7 @@ enum Command {
     Status(Status),
     Doctor(Doctor),
     Gc(Gc),
+    Enter(Enter),
     Up(Up),
     Vm(Vm),
     Targets(Targets),
@@ -63,6 +65,8 @@ enum Command {
     Write(Write),
     Squashfs(Squashfs),
     Completions(Completions),
+    #[command(hide = true)]
+    Inside(Inside),
 }
 
 /// Does what the arguments say, the first of which is the program's name, and returns the exit code.
@@ -96,6 +100,7 @@ pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> u8 {
         Command::Status(it) => it.run(),
         Command::Doctor(it) => it.run(),
         Command::Gc(it) => it.run(),
+        Command::Enter(it) => it.run(),
         Command::Up(it) => it.run(cli.color),
         Command::Vm(it) => it.run(cli.color),
         Command::Targets(it) => it.run(),
@@ -106,6 +111,7 @@ pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> u8 {
         Command::Write(it) => it.run(cli.color),
         Command::Squashfs(it) => it.run(cli.color, &notes),
         Command::Completions(it) => it.run(),
+        Command::Inside(it) => Ok(it.run()),
     };
     result.unwrap_or_else(|failure| {
         say_failure(&failure);

@@ -12,7 +12,7 @@ use bootway_report::{
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 
-use crate::{commands::queue, signals::Signals, style};
+use crate::{commands::queue, program::helper, signals::Signals, style};
 
 /// How a plan is run
 #[derive(Clone, Debug, Default, Args)]
@@ -112,7 +112,8 @@ pub(crate) fn record_by(
         host: style::host(),
         kept: Some(kept_dir(&run_dir)),
     };
-    let machine = Machine { runner, cancel: &cancel, session: &session };
+    let helper = helper()?;
+    let machine = Machine { runner, cancel: &cancel, session: &session, helper: &helper };
     let whole = Whole::new(work, &run_dir);
     let (outcome, report) =
         watch(sinks, |emit| build(loaded, machine, &options, &|event| whole.emit(event, emit)));

@@ -29,6 +29,9 @@ pub struct Machine<'a> {
     pub cancel: &'a Cancel,
     /// The work directory, which is held.
     pub session: &'a Session,
+    /// The program that enters a root, and its first arguments: `bootway inside`, or another whose `main` calls
+    /// [`bootway_sysroot::enter`]. Plans without namespaces need none.
+    pub helper: &'a [String],
 }
 
 impl fmt::Debug for Machine<'_> {
@@ -161,7 +164,8 @@ pub fn build(
 /// The steps that will be looked at, in order.
 fn choose<'a>(loaded: &'a Loaded, machine: Machine<'_>, options: &Options) -> Result<Vec<&'a Step>, Failure> {
     let plan = &loaded.plan;
-    let first = || plan.phases().first().map(|phase| phase.name.clone()).into_iter().collect();
+    let first =
+        || plan.phases().iter().find(|it| !it.implied).map(|it| it.name.clone()).into_iter().collect();
     let default: Option<Vec<Name>> = match plan.default_phase() {
         DefaultPhase::All => None,
         DefaultPhase::First => Some(first()),

@@ -2,11 +2,11 @@
 
 use bootway_exec::{Cmd, Cx, StepOutput, search_path};
 use bootway_nix::Evaluated;
-use bootway_plan::{Action, ArtifactKind, Explain, Failure};
+use bootway_plan::{Action, ArtifactKind, Class, Explain, Failure};
 use bootway_source::{DebianError, DebianFiles};
 use camino::Utf8Path;
 
-use crate::{Loaded, chromebook, isolated, tools::find};
+use crate::{Loaded, chromebook, isolated, sources, tools::find};
 
 /// Does what `action` says.
 pub(crate) fn run(
@@ -21,6 +21,10 @@ pub(crate) fn run(
             let lock = loaded.lock_file();
             explain(bootway_source::debian(cx, step, &DebianFiles::of_plan(&lock)))
         }
+        Action::DebianSource(step) => {
+            let lock = loaded.lock_file();
+            explain(bootway_source::debian_source(cx, step, &DebianFiles::of_plan(&lock)))
+        }
         Action::Fetch(step) => explain(bootway_source::fetch(cx, step)),
         Action::Unpack(step) => explain(bootway_source::unpack(cx, step)),
         Action::NixBuild(step) => explain(match evaluated {
@@ -29,6 +33,10 @@ pub(crate) fn run(
         }),
         Action::NixCheck(step) => explain(bootway_nix::nix_check(cx, step, loaded.plan.nix())),
         Action::Closure(step) => explain(bootway_nix::closure(cx, step, loaded.plan.nix())),
+        Action::Package(step) => explain(bootway_sysroot::package(cx, step, &sources::unpack)),
+        Action::Packages(_) => Err(Failure::new(Class::Bug, "`packages` is many steps, and here is one")),
+        Action::Edit(step) => explain(bootway_sysroot::edit(cx, step)),
+        Action::Rootfs(step) => explain(bootway_sysroot::rootfs(cx, step)),
         Action::Tree(step) => explain(bootway_image::tree(cx, step)),
         Action::Initramfs(step) => explain(bootway_image::initramfs(cx, step)),
         Action::Squashfs(step) => explain(bootway_image::squashfs(cx, step)),
@@ -61,6 +69,15 @@ pub(crate) fn commands(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<
             let resolve = || bootway_source::debian_commands(cx.scratch, files.keyring);
             Ok(if locked.is_some() { Vec::new() } else { resolve() })
         }
+        Action::DebianSource(step) => {
+            let lock = loaded.lock_file();
+            let files = DebianFiles::of_plan(&lock);
+            let path = cx.plan_dir.join(step.lock.as_deref().unwrap_or(&lock));
+            let locked = explain(bootway_source::locked_source(&path, step).map_err(DebianError::Lock))?;
+            let resolve = || bootway_source::debian_commands(cx.scratch, files.keyring);
+            Ok(if locked.is_some() { Vec::new() } else { resolve() })
+        }
+        Action::Package(step) => explain(bootway_sysroot::package_commands(cx, step)),
         Action::NixBuild(step) => Ok(bootway_nix::build_commands(cx, step, loaded.plan.nix())),
         Action::NixCheck(step) => Ok(bootway_nix::check_commands(cx, step, loaded.plan.nix())),
         Action::Closure(step) => Ok(bootway_nix::closure_commands(cx, step, loaded.plan.nix())),
@@ -71,6 +88,9 @@ pub(crate) fn commands(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<
         }
         Action::Fetch(_)
         | Action::Unpack(_)
+        | Action::Packages(_)
+        | Action::Edit(_)
+        | Action::Rootfs(_)
         | Action::Tree(_)
         | Action::Initramfs(_)
         | Action::Squashfs(_)

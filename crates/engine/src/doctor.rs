@@ -68,7 +68,7 @@ pub fn doctor(loaded: &Loaded, steps: &[&Step], work: &Work) -> Vec<Missing> {
             let remedy = format!("install it: `apt-get install {package}`, or enter `nix develop ./nix`");
             add(what.to_owned(), step.id.as_str(), remedy, Some(package));
         }
-        for source in step.action.inputs() {
+        for source in step.inputs() {
             if let Source::Path { path, .. } = &source
                 && !loaded.path(path).exists()
             {

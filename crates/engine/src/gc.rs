@@ -173,6 +173,8 @@ fn with_cx<T>(
         plan_dir: &loaded.dir,
         cache: work.cache(),
         inputs: &Inputs::new(),
+        inside: None,
+        helper: &[],
         epoch: loaded.plan.epoch(),
         env: loaded.plan.env(),
         secrets: loaded.plan.secrets(),

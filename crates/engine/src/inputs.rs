@@ -46,7 +46,7 @@ pub(crate) fn gather(
     made: &Made,
 ) -> Result<Gathered, Failure> {
     let mut gathered = Gathered::default();
-    for (source, number) in step.action.inputs().into_iter().zip(1..) {
+    for (source, number) in step.inputs().into_iter().zip(1..) {
         let found = match &source {
             Source::Output { of, .. } => output(of.output.as_ref(), made.get(&of.step), &source),
             Source::Path { path, .. } => {

@@ -29,6 +29,9 @@ pub(crate) fn key_of(
     let mut key = Key::new();
     let json = |value: serde_json::Result<String>| value.expect("parameters are plain data");
     key.insert("parameters".into(), json(serde_json::to_string(&step.action)));
+    if let Some(inside) = &step.inside {
+        key.insert("root".into(), json(serde_json::to_string(inside)));
+    }
     key.insert("epoch".into(), loaded.plan.epoch().to_string());
     key.insert("bootway".into(), format!("{} recipe {RECIPE}", env!("CARGO_PKG_VERSION")));
     for (name, value) in &step.env {
@@ -64,19 +67,24 @@ pub(crate) fn key_of(
         }
         Action::Debian(debian) => {
             let lock = loaded.dir.join(debian.lock.clone().unwrap_or_else(|| loaded.lock_file()));
-            let locked = bootway_source::locked(&lock, debian);
-            key.insert(
-                "lock file".into(),
-                match locked {
-                    Ok(Some(digest)) => digest.to_string(),
-                    Ok(None) => "not resolved".to_owned(),
-                    Err(error) => error.to_string(),
-                },
-            );
+            key.insert("lock file".into(), locked(bootway_source::locked(&lock, debian)));
+        }
+        Action::DebianSource(source) => {
+            let lock = loaded.dir.join(source.lock.clone().unwrap_or_else(|| loaded.lock_file()));
+            key.insert("lock file".into(), locked(bootway_source::locked_source(&lock, source)));
         }
         _ => (),
     }
     key
+}
+
+/// What a lock file says, for a key.
+fn locked(said: Result<Option<Digest>, bootway_source::LockError>) -> String {
+    match said {
+        Ok(Some(digest)) => digest.to_string(),
+        Ok(None) => "not resolved".to_owned(),
+        Err(error) => error.to_string(),
+    }
 }
 
 /// The name of the first part that differs, parameters last: they are the longest to read.

@@ -25,6 +25,8 @@ pub(crate) fn looking<T>(
         plan_dir: &loaded.dir,
         cache: work.cache(),
         inputs,
+        inside: step.inside.as_ref(),
+        helper: &[],
         epoch: loaded.plan.epoch(),
         env: &step.env,
         secrets: loaded.plan.secrets(),

@@ -17,12 +17,12 @@ pub fn preview(
     loaded: &Loaded,
     work: &Work,
     runner: &dyn Runner,
+    helper: &[String],
 ) -> Result<Vec<(StepId, Vec<Cmd>)>, Failure> {
     let plan = &loaded.plan;
     let mut all = Vec::new();
     for step in plan.steps().filter(|step| step.skipped.is_none()) {
         let inputs: Inputs = step
-            .action
             .inputs()
             .into_iter()
             .zip(1..)
@@ -32,7 +32,7 @@ pub fn preview(
                     (Source::Path { path, .. }, None) => loaded.path(path),
                     (Source::Output { of, .. }, None) => {
                         let other = plan.step(of.step.as_str());
-                        let outputs = other.map(|it| it.action.outputs()).unwrap_or_default();
+                        let outputs = other.map(bootway_plan::Step::outputs).unwrap_or_default();
                         let name =
                             of.output.clone().or_else(|| outputs.first().map(|(name, _)| name.clone()));
                         let file = other.zip(name).map(|(other, name)| other.action.file_name(&name));
@@ -44,7 +44,7 @@ pub fn preview(
                 (source, Input { path, kind, digest: Digest::of(&[]), size: Bytes::new(0), made })
             })
             .collect();
-        let say = |cx: &Cx<'_>| dispatch::commands(cx, &step.action, loaded);
+        let say = |cx: &Cx<'_>| dispatch::commands(&Cx { helper, ..*cx }, &step.action, loaded);
         let mut commands = looking(step, loaded, work, runner, &inputs, say)
             .map_err(|failure| failure.because(format!("step `{}` cannot be previewed", step.id)))?;
         let keep = |cx: &Cx<'_>| kept::command(cx, &step.action, loaded, &work.roots(&step.id));

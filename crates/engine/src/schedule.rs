@@ -141,9 +141,9 @@ fn why_not(run: &Run<'_>, step: &Step, state: &State<'_>) -> Option<String> {
         return Some("the run was stopped by an earlier failure".to_owned());
     }
     let reads: BTreeSet<StepId> =
-        step.action.inputs().iter().filter_map(|source| Some(source.output()?.step.clone())).collect();
+        step.inputs().iter().filter_map(|source| Some(source.output()?.step.clone())).collect();
     // What is there for its effect, such as an upload, is for what is good; a check may look at what is not.
-    let may_follow = step.tier().is_some() || !step.action.is_effect();
+    let may_follow = step.tier().is_some() || !step.is_effect();
     step.needs.iter().find_map(|id| match state.ends.get(id)? {
         // A check that failed has given its verdict; nobody depends on what else it did.
         StepEnd::Failed(_) if is_check(run, id) && !reads.contains(id) && may_follow => None,

@@ -55,7 +55,7 @@ pub fn status(loaded: &Loaded, work: &Work, runner: &dyn Runner) -> Vec<StepStat
         });
         let state = match (&step.skipped, again) {
             (Some(reason), _) => State::Skipped(reason.clone()),
-            _ if step.action.runs_each_time() => State::Effect,
+            _ if step.runs_each_time() => State::Effect,
             (None, again) => look(step, loaded, work, &digests, &mut versions, runner, &mut made, again),
         };
         all.push(StepStatus { step: step.id.clone(), phase: step.phase.clone(), state });

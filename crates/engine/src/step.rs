@@ -133,7 +133,7 @@ fn current_key(run: &Run<'_>, step: &Step, gathered: &Gathered) -> Key {
 
 /// What an earlier run made, if it is still good, and how many checks passed then.
 fn cached(run: &Run<'_>, step: &Step, key: &Key) -> Option<(Vec<Artifact>, u32)> {
-    if step.action.runs_each_time() {
+    if step.runs_each_time() {
         return None;
     }
     let dir = run.machine.session.work().out(&step.id);
@@ -215,6 +215,8 @@ fn context<'a>(
         plan_dir: &run.loaded.dir,
         cache: run.machine.session.work().cache(),
         inputs: &gathered.inputs,
+        inside: step.inside.as_ref(),
+        helper: run.machine.helper,
         epoch: run.loaded.plan.epoch(),
         env: &step.env,
         secrets: run.loaded.plan.secrets(),
@@ -248,12 +250,12 @@ fn place(
     let (partial, out) = (work.partial(&step.id), work.out(&step.id));
     let failed = |error: std::io::Error| io_failure("cannot put the outputs in place", &error);
     let mut artifacts = Vec::new();
-    for (name, kind) in step.action.outputs() {
+    for (name, kind) in step.outputs() {
         if !outputs.iter().any(|output| output.name == name) {
             return Err(Failure::new(Class::Bug, format!("step `{}` made no `{name}`", step.id)));
         }
         let file = step.action.file_name(&name);
-        let when = manifested(&step.action);
+        let when = manifested(step);
         artifacts.push(artifact(&name, kind, &partial, &file, run.digests, when).map_err(failed)?);
     }
     let stamp = Stamp {
@@ -266,7 +268,7 @@ fn place(
     let written = stamp.write(&partial, &gathered.listings);
     written.and_then(|()| Stamp::write_told(&partial, &watch.told())).map_err(failed)?;
     remove_all(&out).and_then(|()| fs_err::rename(&partial, &out)).map_err(failed)?;
-    let scratch = remove_all(work.scratch(&step.id)).and_then(|()| remove_all(failed_dir(work, &step.id)));
+    let scratch = remove_all(work.scratch(&step.id)).and_then(|()| remove_all(work.failed(&step.id)));
     scratch.map_err(failed)?;
     let artifacts = stamp.artifacts_in(&out);
     for artifact in &artifacts {
@@ -275,16 +277,14 @@ fn place(
     Ok(artifacts)
 }
 
-/// Steps about stores make a manifest by reading what is in place; the others while they write it, and it is read here.
-const fn manifested(action: &Action) -> Manifested {
-    match action {
+/// Steps about stores and roots make a manifest by reading what is in place; the others while they write it, and it is read
+/// here.
+fn manifested(step: &Step) -> Manifested {
+    match &step.action {
         Action::NixBuild(_) | Action::Closure(_) => Manifested::Now,
+        _ if step.has_layer() => Manifested::Now,
         _ => Manifested::Earlier,
     }
-}
-
-fn failed_dir(work: &Work, step: &StepId) -> Utf8PathBuf {
-    work.root().join("failed").join(step.as_str())
 }
 
 /// Removes what a step worked with that was stopped: there is nothing to be seen in it. The next run removes what stays.
@@ -295,7 +295,7 @@ fn discard(work: &Work, step: &StepId) {
 
 /// Moves what a failed step worked with to where a person can look at it.
 fn keep_for_a_look(work: &Work, step: &StepId, emit: &(dyn Fn(EventKind) + Sync)) {
-    let kept = failed_dir(work, step);
+    let kept = work.failed(step);
     let scratch = work.scratch(step);
     let is_empty = |dir: &Utf8Path| fs_err::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none());
     // Neither may hide the failure itself.

@@ -27,7 +27,9 @@ pub(crate) fn tools_of(step: &Step, machines: &Machines) -> Vec<Tool> {
 /// The programs that `step` needs, as they are looked up on `PATH`.
 pub(crate) fn programs_of(step: &Step, machines: &Machines) -> Vec<Program> {
     let mut programs: Vec<Program> = tools_of(step, machines).into_iter().map(Program::Tool).collect();
-    if let Action::Command(command) = &step.action
+    // What runs in a root is looked for there.
+    if step.inside.is_none()
+        && let Action::Command(command) = &step.action
         && let Some(first) = command.argv.first().map(ToString::to_string)
         && !first.contains("${")
     {

@@ -68,6 +68,11 @@ impl Work {
         self.root.join("out").join(format!(".partial-{step}"))
     }
 
+    /// What a step worked with that failed; until it passes.
+    pub(crate) fn failed(&self, step: &StepId) -> Utf8PathBuf {
+        self.root.join("failed").join(step.as_str())
+    }
+
     /// What a step works with.
     pub(crate) fn scratch(&self, step: &StepId) -> Utf8PathBuf {
         self.root.join("scratch").join(step.as_str())

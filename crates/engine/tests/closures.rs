@@ -55,7 +55,7 @@ fn run(nix: &TestNix, copied: &[&str]) -> (Outcome, Vec<Event>) {
     let session = Work::new(nix.root().join(".bootway/tests")).open().unwrap();
     let runner = SystemRunner { children: Some(session.work().children()) };
     let (events, cancel) = (Mutex::new(Vec::new()), Cancel::default());
-    let machine = Machine { runner: &runner, cancel: &cancel, session: &session };
+    let machine = Machine { runner: &runner, cancel: &cancel, session: &session, helper: &[] };
     let options = Options { keep_going: true, ..Options::default() };
     let outcome = build(&plan(nix, copied), machine, &options, &|event| events.lock().unwrap().push(event));
     (outcome, events.into_inner().unwrap())
@@ -142,7 +142,7 @@ fn a_test_that_would_build_fails_before_it_starts() {
 fn a_preview_has_the_environment_of_the_isolation() {
     let nix = TestNix::new();
     let work = Work::new(nix.root().join(".bootway/tests"));
-    let all = preview(&plan(&nix, &DRIVERS), &work, &SystemRunner::default()).unwrap();
+    let all = preview(&plan(&nix, &DRIVERS), &work, &SystemRunner::default(), &[]).unwrap();
     let (_, of_test) = all.iter().find(|(id, _)| id.as_str() == "test-help").unwrap();
     let lines: Vec<String> = of_test.iter().map(ToString::to_string).collect();
     assert_eq!(lines.len(), 2);

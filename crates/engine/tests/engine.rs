@@ -69,7 +69,7 @@ impl Project {
         let session = self.work().open().unwrap();
         let runner = SystemRunner { children: Some(session.work().children()) };
         let events = Mutex::new(Vec::new());
-        let machine = Machine { runner: &runner, cancel, session: &session };
+        let machine = Machine { runner: &runner, cancel, session: &session, helper: &[] };
         let outcome = build(&self.load(), machine, options, &|event| events.lock().unwrap().push(event));
         (outcome, events.into_inner().unwrap())
     }
@@ -485,7 +485,7 @@ name = "build"
 "#,
     );
     let options = Options { jobs: 1, ..Options::default() };
-    let preview = preview(&project.load(), &project.work(), &SystemRunner::default()).unwrap();
+    let preview = preview(&project.load(), &project.work(), &SystemRunner::default(), &[]).unwrap();
     let says: Vec<String> =
         preview.iter().flat_map(|(_, commands)| commands).map(ToString::to_string).collect();
     let (_, events) = project.build_with(&options, &Cancel::default());

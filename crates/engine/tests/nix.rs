@@ -32,7 +32,7 @@ fn run(nix: &TestNix, loaded: &Loaded) -> (Outcome, Vec<EventKind>) {
     let session = work(nix).open().unwrap();
     let runner = SystemRunner { children: Some(session.work().children()) };
     let (events, cancel) = (Mutex::new(Vec::<Event>::new()), Cancel::default());
-    let machine = Machine { runner: &runner, cancel: &cancel, session: &session };
+    let machine = Machine { runner: &runner, cancel: &cancel, session: &session, helper: &[] };
     let say = |event| events.lock().unwrap().push(event);
     let outcome = build(loaded, machine, &Options::default(), &say);
     (outcome, events.into_inner().unwrap().into_iter().map(|event| event.kind).collect())
@@ -107,7 +107,7 @@ fn a_run_starts_exactly_the_programs_that_the_preview_shows() {
     let nix = TestNix::new();
     flake(&nix, "one");
     let loaded = load(&nix, STEP);
-    let shown = preview(&loaded, &work(&nix), &ScriptedRunner::default()).unwrap();
+    let shown = preview(&loaded, &work(&nix), &ScriptedRunner::default(), &[]).unwrap();
     let shown: Vec<String> = shown.iter().flat_map(|(_, cmds)| cmds).map(ToString::to_string).collect();
     assert!(!work(&nix).root().exists(), "a preview leaves nothing");
     let (outcome, events) = run(&nix, &loaded);
@@ -126,7 +126,7 @@ fn a_preview_needs_no_nix() {
     flake(&nix, "one");
     let runner =
         ScriptedRunner::default().on(Tool::Nix, Reply::missing()).on(Tool::NixStore, Reply::missing());
-    let shown = preview(&load(&nix, STEP), &work(&nix), &runner).unwrap();
+    let shown = preview(&load(&nix, STEP), &work(&nix), &runner, &[]).unwrap();
     assert!(shown[0].1.len() >= 5, "{shown:?}");
     assert_eq!(runner.to_string(), "");
 }

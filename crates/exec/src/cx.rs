@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use bootway_plan::{ArtifactKind, Bytes, Class, Digest, EventKind, Explain, OutputName, Source};
+use bootway_plan::{ArtifactKind, Bytes, Class, Digest, EventKind, Explain, Inside, OutputName, Source};
 use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
@@ -33,6 +33,10 @@ pub struct Cx<'a> {
     pub cache: &'a Utf8Path,
     /// What the step reads, by how the plan names it.
     pub inputs: &'a Inputs,
+    /// The root that the step runs in, if it has one.
+    pub inside: Option<&'a Inside>,
+    /// The program that enters a root, and its first arguments: this one, as a rule.
+    pub helper: &'a [String],
     /// Seconds since 1970-01-01 UTC to stamp on everything.
     pub epoch: u64,
     /// Environment of the step, for the programs that a plan names.

@@ -66,6 +66,8 @@ impl<'a> Sandbox<'a> {
             plan_dir,
             cache,
             inputs: &self.inputs,
+            inside: None,
+            helper: &[],
             epoch: 1_735_689_600,
             env: &self.env,
             secrets: &[],

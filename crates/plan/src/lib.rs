@@ -75,8 +75,8 @@ pub use resolve::resolve;
 pub use schema::json_schema;
 pub use select::{SelectError, Selection};
 pub use spec::{
-    Budgets, DefaultPhase, Generate, Need, NixConfig, PhaseSpec, Requires, Skips, Spec, StepCommon, StepSpec,
-    Tier, Tiers, Untracked, When,
+    Base, Bind, Budgets, DefaultPhase, Generate, HOST, Inside, NamespaceSpec, Namespaces, Need, NixConfig,
+    PhaseSpec, Requires, Skips, Spec, StepCommon, StepSpec, Tier, Tiers, Untracked, When, host_directories,
 };
 pub use step::Action;
 pub use target::{

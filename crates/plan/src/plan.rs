@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Action, Digest, Name, Requires, Source, StepId, Targets,
-    spec::{DefaultPhase, Generate, NixConfig, Skips, StepCommon, Tier, Tiers},
+    Action, ArtifactKind, Digest, Name, OutputName, Requires, Source, StepId, Targets,
+    resolve::LAYER,
+    spec::{DefaultPhase, Generate, Inside, NixConfig, Skips, StepCommon, Tier, Tiers},
     step::{Disk, Machines, Vm},
     vars::Var,
 };
@@ -54,6 +55,9 @@ pub struct Phase {
     /// What it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// Whether nobody wrote it: it gets what the packages of the plan are built from.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub implied: bool,
     /// In order.
     pub steps: Vec<Step>,
 }
@@ -77,11 +81,52 @@ pub struct Step {
     /// Environment of its programs: plan, then phase, then step.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// The root that it runs in, or that it makes a tree of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inside: Option<Inside>,
     /// Limits, retries, tier.
     pub common: StepCommon,
 }
 
 impl Step {
+    /// Everything it reads: what its parameters name, and what makes up the root that it runs in. Each once.
+    pub fn inputs(&self) -> Vec<Source> {
+        let mut inputs = self.action.inputs();
+        for source in self.inside.iter().flat_map(Inside::sources) {
+            if !inputs.contains(source) {
+                inputs.push(source.clone());
+            }
+        }
+        inputs
+    }
+
+    /// Everything it makes; the first is meant when a reference names none.
+    pub fn outputs(&self) -> Vec<(OutputName, ArtifactKind)> {
+        let mut outputs = self.action.outputs();
+        if self.has_layer() {
+            outputs.push((Name::fixed(LAYER), ArtifactKind::Tree));
+        }
+        outputs
+    }
+
+    /// Whether what it changes in its root is one of its outputs.
+    pub fn has_layer(&self) -> bool {
+        self.inside.is_some() && self.action.runs_inside()
+    }
+
+    /// Whether it runs each time: its verdict is about now, and it leaves nothing that could be reused.
+    pub fn is_effect(&self) -> bool {
+        self.outputs().is_empty() && self.action.is_effect()
+    }
+
+    /// Whether what an earlier run of it made or found is never good enough for this one.
+    ///
+    /// Every effect is like this; a look at a flake, whose files are not among the inputs of the step; and a store that
+    /// is not in the directory of the run, which anybody may have changed.
+    pub fn runs_each_time(&self) -> bool {
+        self.is_effect() || self.action.looks_each_time()
+    }
+
     /// The tier of checks that it belongs to, whether the plan says so or it follows from what it is.
     pub const fn tier(&self) -> Option<Tier> {
         match (self.common.tier, &self.action) {
@@ -196,7 +241,7 @@ impl Plan {
             dot += "  }\n";
         }
         for step in self.steps() {
-            let inputs = step.action.inputs();
+            let inputs = step.inputs();
             for needed in &step.needs {
                 let of = |source: &&Source| source.output().is_some_and(|it| it.step == *needed);
                 let label = inputs.iter().find(of).and_then(|source| source.output()?.output.clone());

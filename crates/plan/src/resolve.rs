@@ -7,11 +7,15 @@ use crate::{
     nearest::unknown,
     node::Span,
     problem::Collector,
-    spec::StepSpec,
+    spec::{Inside, PhaseSpec, StepSpec},
     step::{MachineSpec, Machines},
 };
 
+mod expand;
+mod roots;
 mod rules;
+
+pub(crate) use roots::LAYER;
 
 /// Checks `spec` and puts its steps in order.
 ///
@@ -23,8 +27,8 @@ mod rules;
 /// Everything that is wrong, not only the first thing.
 pub fn resolve(spec: &Spec) -> Result<Plan, Problems> {
     let mut problems = Collector::new(&spec.text);
-    let all: Vec<(usize, &StepSpec)> = spec
-        .phases
+    let phases = expand::expand(spec, &mut problems);
+    let all: Vec<(usize, &StepSpec)> = phases
         .iter()
         .enumerate()
         .flat_map(|(phase, it)| it.steps.iter().map(move |step| (phase, step)))
@@ -35,20 +39,28 @@ pub fn resolve(spec: &Spec) -> Result<Plan, Problems> {
     crate::target::check(&spec.targets, spec.target_table.as_ref(), &mut problems);
     check_names(spec, &all, &mut problems);
     check_machines(spec, &all, &mut problems);
-    let mut steps = Vec::new();
-    for (index, (phase, step)) in all.iter().enumerate() {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut roots = roots::Roots::new(spec, &mut problems);
+    for (phase, step) in &all {
         rules::check_parameters(step, &mut problems);
-        let needs = needs(index, *phase, step, &all, &mut problems);
-        steps.push(lower(spec, *phase, step, &needs, &mut problems));
+        let inside =
+            roots.enter(&phases[*phase], &step.common.name, &step.action, &step.action_span, &mut problems);
+        steps.push(lower(spec, &phases[*phase], step, inside, &mut problems));
+    }
+    for (index, (phase, step)) in all.iter().enumerate() {
+        let needs = needs(index, *phase, step, &steps, &all, &mut problems);
+        let order = all.iter().map(|(_, step)| &step.common.name);
+        steps[index].needs = order.filter(|id| needs.contains(*id)).cloned().collect();
     }
     if problems.is_empty() {
         add_effects(&mut steps);
         order(&mut steps, &all, &mut problems);
     }
     problems.finish()?;
-    let phases = spec.phases.iter().map(|phase| Phase {
+    let phases = phases.iter().map(|phase| Phase {
         name: phase.name.clone(),
         description: phase.description.clone(),
+        implied: phase.implied,
         steps: steps.iter().filter(|step| step.phase == phase.name).cloned().collect(),
     });
     Ok(Plan {
@@ -141,16 +153,15 @@ fn needs(
     index: usize,
     phase: usize,
     step: &StepSpec,
+    steps: &[Step],
     all: &[(usize, &StepSpec)],
     problems: &mut Collector<'_>,
 ) -> BTreeSet<StepId> {
     let mut needs = BTreeSet::new();
-    for source in step.action.inputs() {
+    for source in steps[index].inputs() {
         let Source::Output { of, .. } = &source else { continue };
         let span = step.place_of_source(&source);
-        let Some((position, (other_phase, other))) =
-            all.iter().enumerate().find(|(_, (_, other))| other.common.name == of.step)
-        else {
+        let Some(position) = all.iter().position(|(_, other)| other.common.name == of.step) else {
             let known: Vec<&str> = all.iter().map(|(_, step)| step.common.name.as_str()).collect();
             let hint = if step.common.name == of.step { "" } else { "; a path begins with `./`" };
             problems.add(&span, format!("{}{hint}", unknown("step", of.step.as_str(), &known)));
@@ -160,7 +171,8 @@ fn needs(
             problems.add(&span, format!("step `{}` takes something from itself", of.step));
             continue;
         }
-        let outputs: Vec<Name> = other.action.outputs().into_iter().map(|(name, _)| name).collect();
+        let (other_phase, other) = (all[position].0, &steps[position]);
+        let outputs: Vec<Name> = other.outputs().into_iter().map(|(name, _)| name).collect();
         let names: Vec<&str> = outputs.iter().map(Name::as_str).collect();
         match &of.output {
             None if outputs.is_empty() => {
@@ -172,7 +184,7 @@ fn needs(
                     format!("step `{}`: {}", of.step, unknown("output", output.as_str(), &names)),
                 );
             }
-            _ if *other_phase > phase => {
+            _ if other_phase > phase => {
                 problems
                     .add(&span, format!("step `{}` is in a later phase: phases go forward only", of.step));
             }
@@ -186,9 +198,9 @@ fn needs(
 
 fn lower(
     spec: &Spec,
-    phase: usize,
+    phase: &PhaseSpec,
     step: &StepSpec,
-    needs: &BTreeSet<StepId>,
+    inside: Option<Inside>,
     problems: &mut Collector<'_>,
 ) -> Step {
     let skipped = step.common.when.as_ref().and_then(|when| match when.holds(&spec.values) {
@@ -199,26 +211,27 @@ fn lower(
             None
         }
     });
-    let phase = &spec.phases[phase];
     let mut env: BTreeMap<String, String> = spec.env.clone();
+    let namespace = inside.as_ref().and_then(|inside| spec.namespaces.get(inside.namespace.as_str()));
+    env.extend(namespace.map(|(_, namespace)| namespace.env.clone()).unwrap_or_default());
     env.extend(phase.env.clone());
     env.extend(step.common.env.clone());
-    let order: Vec<StepId> =
-        spec.phases.iter().flat_map(|phase| &phase.steps).map(|step| step.common.name.clone()).collect();
+    env.retain(|name, _| !step.common.env_unset.contains(name));
     Step {
         id: step.common.name.clone(),
         phase: phase.name.clone(),
         action: step.action.clone(),
-        needs: order.into_iter().filter(|id| needs.contains(id)).collect(),
+        needs: Vec::new(),
         skipped,
         env,
+        inside,
         common: step.common.clone(),
     }
 }
 
 /// Makes effects wait for what is before them, and what is after them wait for them.
 fn add_effects(steps: &mut [Step]) {
-    let effects: Vec<bool> = steps.iter().map(|step| step.action.is_effect()).collect();
+    let effects: Vec<bool> = steps.iter().map(Step::is_effect).collect();
     let ids: Vec<StepId> = steps.iter().map(|step| step.id.clone()).collect();
     for at in 0..steps.len() {
         for before in 0..at {

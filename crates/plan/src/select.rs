@@ -65,7 +65,7 @@ impl Selection {
         let mut closure = wanted;
         for step in plan.steps().collect::<Vec<_>>().into_iter().rev() {
             if closure.contains(&step.id) {
-                let inputs = step.action.inputs();
+                let inputs = step.inputs();
                 let read =
                     |id: &&StepId| inputs.iter().any(|it| it.output().is_some_and(|of| of.step == **id));
                 // It waits for effects, too, but only if they run anyway.

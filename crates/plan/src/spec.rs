@@ -6,19 +6,21 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Action, Bytes, Millis, Name, StepId, Targets,
-    node::{Node, Span},
-    step::Machines,
+    Action, Bytes, Millis, Name, Ordered, StepId, Targets,
+    node::{Key, Node, Span},
+    step::{Machines, PackageChange, PackageSpecs},
     vars::Var,
 };
 
 mod generate;
+mod namespace;
 mod nix;
 mod read;
 mod tier;
 mod when;
 
 pub use generate::Generate;
+pub use namespace::{Base, Bind, HOST, Inside, NamespaceSpec, Namespaces, host_directories};
 pub use nix::{NixConfig, Untracked};
 pub use tier::{Budgets, Tier, Tiers};
 pub use when::When;
@@ -50,6 +52,10 @@ pub struct Spec {
     pub tiers: Tiers,
     /// Machines by name.
     pub machines: Machines,
+    /// Roots that phases run in, by name.
+    pub namespaces: Namespaces,
+    /// What is built from source, by name, in order.
+    pub packages: PackageSpecs,
     /// What a flake offers to run, by name.
     pub targets: Targets,
     /// Files that are made from the targets.
@@ -62,6 +68,8 @@ pub struct Spec {
     pub(crate) secrets: Vec<String>,
     pub(crate) text: String,
     pub(crate) target_table: Option<Node>,
+    pub(crate) package_table: Option<Node>,
+    pub(crate) namespace_table: Option<Node>,
 }
 
 /// Which phases run when none is selected.
@@ -134,8 +142,19 @@ pub struct PhaseSpec {
     pub description: Option<String>,
     /// Environment of its programs.
     pub env: BTreeMap<String, String>,
+    /// The root that its steps run in.
+    pub namespace: Option<Name>,
+    /// Where its packages believe to be installed.
+    pub install_prefix: Option<String>,
+    /// Where in the root the files of its packages really go.
+    pub destdir: Option<String>,
+    /// What is different about packages in this phase.
+    pub packages: Ordered<Name, PackageChange>,
+    /// Whether nobody wrote it: it gets what the packages of the plan are built from.
+    pub implied: bool,
     /// In order.
     pub steps: Vec<StepSpec>,
+    pub(crate) span: Span,
 }
 
 /// A step, `[[phase.step]]`.
@@ -172,6 +191,9 @@ pub struct StepCommon {
     /// Environment of its programs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Variables that its programs do not see, whoever sets them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env_unset: Vec<String>,
     /// How long it may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Millis>,
@@ -232,6 +254,12 @@ pub(crate) struct Head {
     /// Machines by name.
     #[serde(default)]
     pub(crate) machine: Machines,
+    /// Roots that phases run in, by name.
+    #[serde(default)]
+    pub(crate) namespace: Namespaces,
+    /// What is built from source, by name, in the order in which it is built.
+    #[serde(default)]
+    pub(crate) package: PackageSpecs,
     /// What a flake offers to run, by name.
     #[serde(default)]
     pub(crate) target: Targets,
@@ -252,6 +280,64 @@ pub(crate) struct PhaseHead {
     /// Environment of its programs.
     #[serde(default)]
     pub(crate) env: BTreeMap<String, String>,
+    /// The root that its steps run in: a `[namespace]`, or `host` for none, which may not come behind one.
+    #[serde(default)]
+    pub(crate) namespace: Option<Name>,
+    /// Where its packages believe to be installed; `/usr` unless said.
+    #[serde(default)]
+    pub(crate) install_prefix: Option<String>,
+    /// Where in the root the files of its packages really go.
+    #[serde(default)]
+    pub(crate) destdir: Option<String>,
+    /// What is different about packages in this phase, by name.
+    #[serde(default)]
+    pub(crate) package: Ordered<Name, PackageChange>,
+}
+
+impl PhaseSpec {
+    /// The phase of the steps that get the sources of packages.
+    pub(crate) fn of_sources(steps: Vec<StepSpec>) -> Self {
+        Self {
+            name: Name::fixed("sources"),
+            description: Some("what packages are built from".to_owned()),
+            env: BTreeMap::new(),
+            namespace: None,
+            install_prefix: None,
+            destdir: None,
+            packages: Ordered::default(),
+            implied: true,
+            steps,
+            span: 0..0,
+        }
+    }
+}
+
+impl Spec {
+    /// Where the name of a package is written, and each of its texts.
+    pub(crate) fn places_of_package(&self, name: &Name) -> (Span, Vec<(Span, String)>) {
+        let Some((key, node)) = entry(self.package_table.as_ref(), name) else { return (0..0, Vec::new()) };
+        let mut sources = Vec::new();
+        node.clone().each_string(&mut |span, text| {
+            sources.push((span.clone(), text.to_owned()));
+            None
+        });
+        (key.span.clone(), sources)
+    }
+
+    /// Where a text of a package is written.
+    pub(crate) fn place_in_package(&self, name: &Name, text: &str) -> Span {
+        let (span, sources) = self.places_of_package(name);
+        sources.into_iter().find(|(_, it)| it == text).map_or(span, |(span, _)| span)
+    }
+
+    /// Where the name of a namespace is written.
+    pub(crate) fn place_of_namespace(&self, name: &Name) -> Span {
+        entry(self.namespace_table.as_ref(), name).map_or(0..0, |(key, _)| key.span.clone())
+    }
+}
+
+fn entry<'a>(table: Option<&'a Node>, name: &Name) -> Option<&'a (Key, Node)> {
+    table?.entries().iter().find(|(key, _)| key.text == name.as_str())
 }
 
 impl StepCommon {
@@ -264,6 +350,7 @@ impl StepCommon {
             tier: None,
             placeholder: false,
             env: BTreeMap::new(),
+            env_unset: Vec::new(),
             limit: None,
             silent_warn: None,
             retry: 0,
@@ -279,13 +366,14 @@ impl StepCommon {
         }
     }
 
-    const KEYS: [&str; 10] = [
+    const KEYS: [&str; 11] = [
         "name",
         "description",
         "when",
         "tier",
         "placeholder",
         "env",
+        "env-unset",
         "limit",
         "silent-warn",
         "retry",

@@ -18,6 +18,8 @@ mod iso;
 mod nix;
 mod nix_check;
 mod oci;
+mod package;
+mod rootfs;
 mod source;
 mod tree;
 mod uki;
@@ -34,7 +36,10 @@ pub use iso::{Iso, IsoBios};
 pub use nix::NixBuild;
 pub use nix_check::{Gating, Names, Naming, NixCheck, Profiles, Refuses, Throws};
 pub use oci::{Healthcheck, Oci, OciArch, OciFormat};
-pub use source::{Debian, Fetch, Unpack};
+pub(crate) use package::BUILD_PLACES;
+pub use package::{Package, PackageChange, PackageSpec, PackageSpecs, Packages, Strategy};
+pub use rootfs::{EditRoot, Rootfs};
+pub use source::{Debian, DebianSource, Fetch, Unpack};
 pub use tree::{Compression, Compressor, Edit, Initramfs, Mode, Owners, Squashfs, Tree, TreeFrom, TreePart};
 pub use uki::Uki;
 pub use vm::{
@@ -51,6 +56,8 @@ pub enum Action {
     Command(Command),
     /// Debian packages to a tree.
     Debian(Debian),
+    /// A source package of Debian to a tree.
+    DebianSource(DebianSource),
     /// Download a file.
     Fetch(Fetch),
     /// An archive to a tree.
@@ -61,6 +68,14 @@ pub enum Action {
     NixCheck(NixCheck),
     /// Store paths and all they refer to, to a store of their own.
     Closure(Closure),
+    /// Build software inside the root of a namespace.
+    Package(Package),
+    /// Build the packages of the phase.
+    Packages(Packages),
+    /// Change files in the root of a namespace.
+    Edit(EditRoot),
+    /// The root of a namespace to a tree.
+    Rootfs(Rootfs),
     /// Compose and edit a tree.
     Tree(Tree),
     /// A tree to a cpio archive.
@@ -85,14 +100,19 @@ pub enum Action {
 
 impl Action {
     /// Every kind, in the words of the plan.
-    pub const KINDS: [&str; 17] = [
+    pub const KINDS: [&str; 22] = [
         "command",
         "debian",
+        "debian-source",
         "fetch",
         "unpack",
         "nix-build",
         "nix-check",
         "closure",
+        "package",
+        "packages",
+        "edit",
+        "rootfs",
         "tree",
         "initramfs",
         "squashfs",
@@ -110,11 +130,16 @@ impl Action {
         match self {
             Self::Command(_) => "command",
             Self::Debian(_) => "debian",
+            Self::DebianSource(_) => "debian-source",
             Self::Fetch(_) => "fetch",
             Self::Unpack(_) => "unpack",
             Self::NixBuild(_) => "nix-build",
             Self::NixCheck(_) => "nix-check",
             Self::Closure(_) => "closure",
+            Self::Package(_) => "package",
+            Self::Packages(_) => "packages",
+            Self::Edit(_) => "edit",
+            Self::Rootfs(_) => "rootfs",
             Self::Tree(_) => "tree",
             Self::Initramfs(_) => "initramfs",
             Self::Squashfs(_) => "squashfs",
@@ -132,7 +157,15 @@ impl Action {
     pub fn inputs(&self) -> Vec<Source> {
         let mut sources: Vec<&Source> = match self {
             Self::Command(it) => it.sources(),
-            Self::Debian(_) | Self::Fetch(_) | Self::NixBuild(_) | Self::NixCheck(_) => Vec::new(),
+            Self::Debian(_)
+            | Self::DebianSource(_)
+            | Self::Fetch(_)
+            | Self::NixBuild(_)
+            | Self::NixCheck(_)
+            | Self::Packages(_)
+            | Self::Edit(_)
+            | Self::Rootfs(_) => Vec::new(),
+            Self::Package(it) => it.sources(),
             Self::Closure(it) => it.sources(),
             Self::Iso(it) => it.sources(),
             Self::Oci(it) => vec![&it.from],
@@ -160,7 +193,9 @@ impl Action {
             Self::Command(it) => {
                 it.outputs.iter().map(|(name, output)| (name.clone(), output.kind)).collect()
             }
-            Self::Debian(_) | Self::Tree(_) | Self::Unpack(_) => one("tree", ArtifactKind::Tree),
+            Self::Debian(_) | Self::DebianSource(_) | Self::Rootfs(_) | Self::Tree(_) | Self::Unpack(_) => {
+                one("tree", ArtifactKind::Tree)
+            }
             Self::NixBuild(it) => one("built", it.kind),
             Self::Closure(it) if it.into.is_some() => one("registration", ArtifactKind::Text),
             Self::Closure(_) => one("store", ArtifactKind::Tree),
@@ -173,6 +208,8 @@ impl Action {
             Self::Uki(_) => one("uki", ArtifactKind::Efi),
             Self::Disk(it) => one("disk", it.kind()),
             Self::Harvest(it) => it.outputs(),
+            // What they change in their root is an output of the step: see `Step::outputs`.
+            Self::Package(_) | Self::Packages(_) | Self::Edit(_) => Vec::new(),
             Self::NixCheck(_) | Self::Inspect(_) | Self::Vm(_) => Vec::new(),
         }
     }
@@ -196,6 +233,11 @@ impl Action {
             Self::Disk(_) => "disk.raw".to_owned(),
             Self::Harvest(_) => Harvest::file_name(output),
             Self::Debian(_)
+            | Self::DebianSource(_)
+            | Self::Package(_)
+            | Self::Packages(_)
+            | Self::Edit(_)
+            | Self::Rootfs(_)
             | Self::Unpack(_)
             | Self::NixBuild(_)
             | Self::NixCheck(_)
@@ -207,21 +249,22 @@ impl Action {
         }
     }
 
-    /// Whether it runs each time: its verdict is about now, and it leaves nothing that could be reused.
-    pub fn is_effect(&self) -> bool {
+    /// Whether it runs in the root of its phase's namespace, if that has one.
+    pub const fn runs_inside(&self) -> bool {
+        matches!(self, Self::Command(_) | Self::Package(_) | Self::Edit(_))
+    }
+
+    /// Whether it is there for what it does, and makes nothing that its parameters name.
+    pub(crate) fn is_effect(&self) -> bool {
         match self {
             Self::Command(it) => it.outputs.is_empty(),
             _ => false,
         }
     }
 
-    /// Whether what an earlier run of it made or found is never good enough for this one.
-    ///
-    /// Every effect is like this; a look at a flake, whose files are not among the inputs of the step; and a store that
-    /// is not in the directory of the run, which anybody may have changed.
-    pub fn runs_each_time(&self) -> bool {
-        self.is_effect()
-            || matches!(self, Self::NixCheck(_))
+    /// Whether it looks at something that is not among its inputs.
+    pub(crate) fn looks_each_time(&self) -> bool {
+        matches!(self, Self::NixCheck(_))
             || matches!(self, Self::Inspect(it) if it.runs_something())
             || matches!(self, Self::Closure(it) if it.into.is_some())
     }
@@ -231,6 +274,7 @@ impl Action {
         match self {
             Self::Command(it) => it.summary(),
             Self::Debian(it) => format!("{} from Debian {}", it.packages.join(", "), it.suite),
+            Self::DebianSource(it) => format!("{} from Debian {}", it.package, it.suite),
             Self::Fetch(it) => it.url.clone(),
             Self::Unpack(it) => it.from.to_string(),
             Self::NixBuild(it) => it.attribute.clone(),
@@ -238,6 +282,10 @@ impl Action {
             Self::Closure(it) => it.summary(),
             Self::Iso(it) => it.summary(),
             Self::Oci(it) => it.from.to_string(),
+            Self::Package(it) => it.summary(),
+            Self::Packages(_) => "packages".to_owned(),
+            Self::Edit(it) => it.summary(),
+            Self::Rootfs(it) => it.summary(),
             Self::Tree(it) => it.summary(),
             Self::Initramfs(it) => it.summary(),
             Self::Squashfs(it) => it.summary(),

@@ -10,6 +10,7 @@ use crate::{
     node::{Key, Node, Value},
     problem::Collector,
     spec::When,
+    step::BUILD_PLACES,
     target::PLACES,
 };
 
@@ -276,6 +277,8 @@ pub(crate) enum Later<'a> {
     Nothing,
     /// A running `command`: the built-in places and the steps of the plan stay.
     Command(&'a [String]),
+    /// A package that is built: what is known when it is stays.
+    Package,
     /// A target: what a profile and a variant fill in stays, and no variable takes its place.
     Target,
 }
@@ -291,6 +294,7 @@ impl Later<'_> {
         match self {
             Self::Nothing => false,
             Self::Command(steps) => stays(name, steps),
+            Self::Package => BUILD_PLACES.contains(&name),
             Self::Target => PLACES.contains(&name),
         }
     }

@@ -367,3 +367,25 @@ impl Explain for DebianError {
         }
     }
 }
+
+/// Unpacks a source package of Debian to the output `tree`.
+///
+/// # Errors
+///
+/// Always, for now.
+pub fn debian_source(
+    _: &Cx<'_>,
+    step: &step::DebianSource,
+    _: &DebianFiles<'_>,
+) -> Result<Vec<StepOutput>, DebianError> {
+    Err(DebianError::Index { suite: step.suite.clone(), reason: "sources are not read yet".to_owned() })
+}
+
+/// The digest of what the lock file at `path` answers to the request of `step`.
+///
+/// # Errors
+///
+/// If there is a file and it is not a lock file.
+pub fn locked_source(_: &Utf8Path, _: &step::DebianSource) -> Result<Option<Digest>, LockError> {
+    Ok(None)
+}

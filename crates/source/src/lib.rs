@@ -41,7 +41,7 @@ mod transfer;
 mod unpack;
 
 pub use archive::{ArchiveError, Fault, InvalidPattern};
-pub use debian::{
+pub use debian::{debian_source, locked_source, 
     DEBIAN_KEYRING, DebianError, DebianFiles, LockError, ResolveError, debian, debian_commands, locked,
 };
 pub use fetch::{FetchError, fetch};

@@ -9,7 +9,7 @@ use crate::{
     meter::Meter,
 };
 
-/// Unpacks a tar archive (plain, gzip, xz or zstd) or a Debian package to the output `tree`.
+/// Unpacks a tar archive (plain, gzip, bzip2, xz or zstd) or a Debian package to the output `tree`.
 ///
 /// What it is follows from its first bytes, not from its name. Owners, modes and devices go into the manifest only, so
 /// it works for every user. Nothing is ever written outside of the tree: links are followed inside of it, `..` is an

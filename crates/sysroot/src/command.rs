@@ -10,6 +10,8 @@ use bootway_plan::{
 use camino::Utf8Path;
 use thiserror::Error;
 
+use crate::{error::RootError, package, root::Program};
+
 mod beside;
 mod outputs;
 #[cfg(test)]
@@ -28,6 +30,9 @@ const NO_LIMIT: Duration = Duration::from_hours(7 * 24);
 ///
 /// If it does not end with code 0, or an output is missing, ambiguous, of another kind or too small.
 pub fn command(cx: &Cx<'_>, step: &step::Command) -> Result<Vec<StepOutput>, CommandError> {
+    if cx.inside.is_some() {
+        return Ok(vec![package::command(cx, &in_root(cx, step)?)?]);
+    }
     let places = outputs::places(step)?;
     let client = cmd_of(cx, step, &step.argv)?;
     match &step.beside {
@@ -48,8 +53,22 @@ pub fn command(cx: &Cx<'_>, step: &step::Command) -> Result<Vec<StepOutput>, Com
 ///
 /// If `argv` is empty or names something that is no input of the step.
 pub fn commands(cx: &Cx<'_>, step: &step::Command) -> Result<Vec<Cmd>, CommandError> {
+    if cx.inside.is_some() {
+        return Ok(vec![package::command_commands(cx, &in_root(cx, step)?)?]);
+    }
     let server = step.beside.as_ref().map(|beside| server_of(cx, step, beside)).transpose()?;
     Ok(server.into_iter().chain([cmd_of(cx, step, &step.argv)?]).collect())
+}
+
+/// The program as it is started in the root of the step.
+fn in_root(cx: &Cx<'_>, step: &step::Command) -> Result<Program, CommandError> {
+    let argv: Vec<String> = step.argv.iter().map(|template| fill(cx, template)).collect::<Result<_, _>>()?;
+    if argv.first().is_none_or(String::is_empty) {
+        return Err(CommandError::NoProgram);
+    }
+    let cwd = step.cwd.as_ref().map_or_else(|| Ok("/".to_owned()), |cwd| fill(cx, cwd))?;
+    let stdin = step.stdin.as_ref().map(|source| Ok::<_, MissingInput>(cx.input(source)?.path.clone()));
+    Ok(Program { argv, cwd, stdin: stdin.transpose()?, ..Program::default() })
 }
 
 /// The program that runs beside it; it is asked to end before it is made to.
@@ -117,6 +136,9 @@ pub enum CommandError {
     /// The program beside it was not ready, or ended too early.
     #[error(transparent)]
     Beside(#[from] BesideError),
+    /// The root that it runs in.
+    #[error(transparent)]
+    Root(#[from] RootError),
     /// The program did not end well.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -131,6 +153,7 @@ impl Explain for CommandError {
             Self::NoProgram => Class::Plan,
             Self::Input(error) => error.class(),
             Self::Beside(error) => error.class(),
+            Self::Root(error) => error.class(),
             Self::Run(error) => error.class(),
             Self::Output(error) => error.class(),
         }
@@ -141,6 +164,7 @@ impl Explain for CommandError {
             Self::NoProgram => None,
             Self::Input(error) => error.hint(),
             Self::Beside(error) => error.hint(),
+            Self::Root(error) => error.hint(),
             Self::Run(error) => error.hint(),
             Self::Output(error) => error.hint(),
         }

@@ -22,7 +22,20 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod error;
+mod inside;
+mod layer;
+mod merge;
+mod package;
 mod patch;
+mod restrict;
+mod root;
+mod rootfs;
 
 pub use command::{BesideError, CommandError, OutputError, command, commands};
+pub use error::RootError;
+pub use inside::{Job, Mount, Setup, Trouble, Verdict, enter};
+pub use package::{Unpack, edit, package, package_commands};
 pub use patch::{Conflict, PatchError, Patched, patch, quilt};
+pub use root::{probe, shell};
+pub use rootfs::rootfs;

@@ -6,7 +6,7 @@ use bootway_plan::{Bytes, Class, DiskMap, Failure, PlanDiff, exit_code};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 
-use crate::open::PlanArgs;
+use crate::{open::PlanArgs, program::helper};
 
 /// Print what a plan would do
 #[derive(Debug, Args)]
@@ -66,7 +66,7 @@ impl Plan {
 
 /// Prints the commands of every step.
 pub(crate) fn say_commands(loaded: &Loaded, work: &Work) -> Result<u8, Failure> {
-    for (step, commands) in preview(loaded, work, &SystemRunner::default())? {
+    for (step, commands) in preview(loaded, work, &SystemRunner::default(), &helper()?)? {
         let kind = loaded.plan.step(step.as_str()).map_or("", |step| step.action.kind());
         let none = if commands.is_empty() { ": no program, done in process" } else { "" };
         crate::print(&format!("# {step} ({kind}){none}\n"));

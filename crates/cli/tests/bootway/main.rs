@@ -31,6 +31,7 @@ mod shimboot;
 mod squashfs;
 mod squashfs_kill;
 mod swarm;
+mod sysroot;
 mod targets;
 #[path = "../../../nix/src/testing.rs"]
 mod testing;

@@ -15,6 +15,10 @@ pub(super) fn check_parameters(step: &StepSpec, problems: &mut Collector<'_>) {
     match &step.action {
         Action::Disk(disk) => check_disk(step, disk, problems),
         Action::Vm(vm) => check_vm(step, vm, problems),
+        Action::Package(package) => add(step, package.problems(), problems),
+        Action::Edit(edit) if edit.edits.is_empty() => {
+            problems.add(&step.action_span, "without `edits` nothing is changed: add one");
+        }
         Action::Command(command) => add(step, command.problems(), problems),
         Action::Inspect(inspect) => check_inspect(step, inspect, problems),
         Action::NixCheck(check) => add(step, check.problems(), problems),

@@ -31,12 +31,19 @@ impl Spec {
         }
         let mut phases = root.take("phase").map(|(_, node)| node);
         let mut targets = root.take("target");
+        let mut packages = root.take("package");
+        if let Some((_, node)) = &mut packages {
+            substitute(node, &bound, Later::Package, &mut problems);
+        }
+        let package_table = packages.as_ref().map(|(_, node)| node.clone());
         substitute(&mut root, &bound, Later::Nothing, &mut problems);
         if let Some((_, node)) = &mut targets {
             substitute_targets(node, &bound, &mut problems);
         }
         let target_table = targets.as_ref().map(|(_, node)| node.clone());
         root.put(targets);
+        root.put(packages);
+        let namespace_table = root.get("namespace").cloned();
         if let Some(phases) = &mut phases {
             substitute_actions(phases, &bound, &mut problems);
         }
@@ -65,6 +72,8 @@ impl Spec {
             nix: head.nix,
             tiers: head.tiers,
             machines: head.machine,
+            namespaces: head.namespace,
+            packages: head.package,
             targets: head.target,
             generate: head.generate,
             vars: bound.shown,
@@ -73,6 +82,8 @@ impl Spec {
             secrets: bound.secrets,
             text: text.to_owned(),
             target_table,
+            package_table,
+            namespace_table,
         })
     }
 }
@@ -98,7 +109,11 @@ fn substitute_targets(targets: &mut Node, bound: &Bound, problems: &mut Collecto
 fn substitute_actions(phases: &mut Node, bound: &Bound, problems: &mut Collector<'_>) {
     let steps = step_names(phases);
     each_action(phases, &mut |kind, node| {
-        let later = if kind == "command" { Later::Command(&steps) } else { Later::Nothing };
+        let later = match kind {
+            "command" => Later::Command(&steps),
+            "package" => Later::Package,
+            _ => Later::Nothing,
+        };
         substitute(node, bound, later, problems);
     });
 }
@@ -160,7 +175,18 @@ fn read_phases(node: &Node, problems: &mut Collector<'_>) -> Vec<PhaseSpec> {
         let steps = steps.iter().flat_map(Node::elements);
         let steps = steps.filter_map(|step| read_step(step, problems)).collect();
         if let Some(head) = read {
-            phases.push(PhaseSpec { name: head.name, description: head.description, env: head.env, steps });
+            phases.push(PhaseSpec {
+                name: head.name,
+                description: head.description,
+                env: head.env,
+                namespace: head.namespace,
+                install_prefix: head.install_prefix,
+                destdir: head.destdir,
+                packages: head.package,
+                implied: false,
+                steps,
+                span: phase.get("name").map_or_else(|| phase.span.clone(), |name| name.span.clone()),
+            });
         }
     }
     phases

@@ -105,6 +105,22 @@ impl Command {
         line(&self.argv) + &beside.unwrap_or_default()
     }
 
+    /// What it asks for that a program in the root of a namespace cannot have.
+    pub(crate) fn not_in_a_root(&self) -> Option<&'static str> {
+        let templates = self.argv.iter().chain(&self.cwd);
+        let only_text =
+            |template: &Template| template.parts().iter().all(|part| matches!(part, Part::Text(_)));
+        if !self.outputs.is_empty() {
+            Some("`outputs` are files of this machine (a `rootfs` step makes a tree of a root)")
+        } else if self.beside.is_some() || self.nix.is_some() {
+            Some("`beside` and `nix` are about this machine")
+        } else if !templates.into_iter().all(only_text) {
+            Some("`${…}` is a place of this machine (a bind of the namespace shows one in its root)")
+        } else {
+            None
+        }
+    }
+
     /// What is wrong with it that its types cannot see: the text of the plan that it is about, and why.
     pub(crate) fn problems(&self) -> Vec<(Option<String>, String)> {
         let mut problems = Vec::new();

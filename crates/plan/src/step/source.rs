@@ -58,6 +58,51 @@ fn main_only() -> Vec<String> {
     vec!["main".to_owned()]
 }
 
+/// A source package of Debian to a tree: what the authors released, and in `debian` what Debian adds. Debian's patches
+/// are applied when a `package` is built from it.
+///
+/// Resolved once into a lock file beside the plan, as the packages of `debian`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DebianSource {
+    /// The name of the source package.
+    pub package: String,
+    /// The release: `bookworm`.
+    #[serde(default = "bookworm")]
+    pub suite: String,
+    /// Where the archive is; Debian's own servers unless said.
+    #[serde(default = "debian_mirror")]
+    pub mirror: String,
+    /// Areas of the archive.
+    #[serde(default = "main_only")]
+    pub components: Vec<String>,
+    /// What to keep of the tree, as patterns; everything unless said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keep: Vec<String>,
+    /// What to leave out of what is kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drop: Vec<String>,
+    /// The lock file, relative to the plan; `PLAN.lock` unless said, where `PLAN.toml` is the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub lock: Option<Utf8PathBuf>,
+}
+
+impl DebianSource {
+    /// The package of this name, from where packages come unless a plan says otherwise.
+    pub(crate) fn named(package: String) -> Self {
+        Self {
+            package,
+            suite: bookworm(),
+            mirror: debian_mirror(),
+            components: main_only(),
+            keep: Vec::new(),
+            drop: Vec::new(),
+            lock: None,
+        }
+    }
+}
+
 /// Download a file and verify it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -90,7 +135,7 @@ const fn any_file() -> ArtifactKind {
     ArtifactKind::File
 }
 
-/// An archive to a tree: tar (plain, gzip, xz, zstd) or a Debian package.
+/// An archive to a tree: tar (plain, gzip, bzip2, xz, zstd) or a Debian package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Unpack {

@@ -179,6 +179,22 @@ pub enum Edit {
     },
 }
 
+impl Edit {
+    /// What it does, in a few words.
+    pub(super) fn summary(&self) -> String {
+        match self {
+            Self::Write { path, .. } => format!("write {path}"),
+            Self::Symlink { path, target, .. } => format!("link {path} -> {target}"),
+            Self::Remove { path } => format!("remove {path}"),
+            Self::Mkdir { path, .. } => format!("mkdir {path}"),
+            Self::Chmod { path, mode } => format!("chmod {:04o} {path}", mode.0),
+            Self::Chown { path, uid, gid } => format!("chown {uid}:{gid} {path}"),
+            Self::Copy { path, to } => format!("copy {path} to {to}"),
+            Self::Truncate { path } => format!("empty {path}"),
+        }
+    }
+}
+
 /// Permission bits, written in octal: `"0755"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]

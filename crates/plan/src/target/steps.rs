@@ -55,7 +55,7 @@ impl Plan {
         }
         if !steps.is_empty() {
             let description = Some("What the flake offers to run".to_owned());
-            plan.phases.push(Phase { name: phase, description, steps });
+            plan.phases.push(Phase { name: phase, description, implied: false, steps });
         }
         (plan, cells)
     }
@@ -91,6 +91,7 @@ fn step(plan: &Plan, id: StepId, phase: &Name, action: Action, tier: Tier) -> St
         needs: Vec::new(),
         skipped: None,
         env: plan.env.clone(),
+        inside: None,
     }
 }
 

