@@ -39,6 +39,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         plan_dir: out,
         cache: out,
         inputs: &inputs,
+        inside: None,
+        helper: &[],
         epoch: 1_735_689_600,
         env: &env,
         secrets: &[],
