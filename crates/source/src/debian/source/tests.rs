@@ -1,6 +1,6 @@
 use std::io::Write as _;
 
-use bootway_exec::{Sandbox, ScriptedRunner, SystemRunner};
+use bootway_exec::{Sandbox, ScriptedRunner, SystemRunner, run};
 use bootway_plan::Failure;
 use camino::Utf8PathBuf;
 
@@ -178,6 +178,40 @@ fn a_source_is_what_was_released_with_what_debian_adds() {
     assert_eq!((again, scripted.to_string()), (first, String::new()));
     assert_eq!(sources.server.requests().len(), requests);
     assert_eq!(fs_err::read_to_string(cx.plan_dir.join("plan.lock")).unwrap(), lock);
+}
+
+/// Makes a source package with Debian's own program, and unpacks it with ours and with theirs.
+#[test]
+fn dpkg_source_unpacks_the_same_tree() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = Utf8Path::from_path(dir.path()).unwrap();
+    let runner = SystemRunner::default();
+    let sandbox = Sandbox::new(&runner);
+    let cx = sandbox.cx();
+    let sh = |script: &str| {
+        let cmd = Cmd::user("sh").args(["-euc", script]).dir(dir);
+        run(&cx, &cmd).unwrap_or_else(|error| panic!("{error}: install it with `apt-get install dpkg-dev`"))
+    };
+    fs_err::write(dir.join("hello_1.0.orig.tar.gz"), orig("anything")).unwrap();
+    sh("mkdir -p hello-1.0/debian/source hello-1.0/debian/patches
+        tar -C hello-1.0 --strip-components=1 -xzf hello_1.0.orig.tar.gz
+        cd hello-1.0
+        rm debian/theirs
+        echo '3.0 (quilt)' > debian/source/format
+        printf 'Source: hello\\nMaintainer: A <a@b.c>\\n\\nPackage: hello\\nArchitecture: all\\nDescription: x\\n' > debian/control
+        printf 'hello (1.0-2) unstable; urgency=low\\n\\n  * x\\n\\n -- A <a@b.c>  Sat, 11 Jul 2026 10:16:37 +0000\\n' > debian/changelog
+        printf -- '--- a/main.c\\n+++ b/main.c\\n@@ -1 +1 @@\\n-int main;\\n+int other;\\n' > debian/patches/a.patch
+        echo a.patch > debian/patches/series
+        touch debian/rules && chmod 755 debian/rules
+        cd .. && dpkg-source -b hello-1.0 && dpkg-source --no-check --skip-patches -x hello_1.0-2.dsc theirs");
+    let names = ["hello_1.0-2.dsc", "hello_1.0.orig.tar.gz", "hello_1.0-2.debian.tar.xz"];
+    let files = names.map(|name| (name, fs_err::read(dir.join(name)).unwrap()));
+    let sources = Sources::with(&[("hello", "1.0-2", "3.0 (quilt)", "", files.into())]);
+    let output = debian_source(&cx, &sources.step("hello"), &sources.files()).unwrap();
+    sh(&format!(
+        "diff -r --no-dereference theirs {tree} && test -x {tree}/debian/rules",
+        tree = output[0].path
+    ));
 }
 
 #[test]
