@@ -527,6 +527,10 @@ fn the_patches_of_debian_are_listed_in_their_order() {
     let run = |series: &str| {
         let files =
             Files::new([("debian/source/format", "3.0 (quilt)\n"), ("debian/patches/series", series)]);
+        for name in ["a.patch", "b.patch", "sub/c.diff", "d"] {
+            files.write(&format!("debian/patches/{name}"), "");
+        }
+        symlink("/dev/zero", files.dir().join("debian/patches/link")).unwrap();
         match quilt(files.dir()) {
             Ok(patches) => patches.iter().map(|(name, strip)| format!("{name} {strip}\n")).collect(),
             Err(error) => error.to_string(),
@@ -541,6 +545,8 @@ fn the_patches_of_debian_are_listed_in_their_order() {
     insta::assert_snapshot!(run("a.patch -R\n"), @"line 1 of `debian/patches/series`: the option `-R` is not known");
     insta::assert_snapshot!(run("a.patch\n../../x\n"), @"line 2 of `debian/patches/series`: the name `../../x` leads upwards");
     insta::assert_snapshot!(run("a.patch -px\n"), @"line 1 of `debian/patches/series`: `x` is no number of components");
+    insta::assert_snapshot!(run("a.patch\n\nz.patch\n"), @"line 3 of `debian/patches/series`: there is no patch `z.patch` beside it");
+    insta::assert_snapshot!(run("link\n"), @"`debian/patches/link` is a symbolic link: only regular files are changed, and only in directories");
     let native = Files::new([("debian/source/format", "3.0 (native)\n"), ("debian/patches/series", "x\n")]);
     assert_eq!(quilt(native.dir()).unwrap(), []);
     let bare = Files::new([("debian/source/format", "3.0 (quilt)\n")]);
