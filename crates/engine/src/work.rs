@@ -15,8 +15,8 @@
 
 use std::{fs::TryLockError, io};
 
-pub(crate) use bootway_exec::remove_all;
 use bootway_exec::kill_leftovers;
+pub(crate) use bootway_exec::remove_all;
 use bootway_plan::{Class, Explain, Failure, StepId};
 use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;

@@ -46,9 +46,11 @@ impl Selection {
         {
             return Err(error);
         }
-        let phase_of_step = |step: &Step| match self.phases.is_empty() {
-            true => default.is_none_or(|phases| phases.contains(&step.phase)),
-            false => named.len() < self.phases.len() || self.phases.iter().any(|it| step.phase == **it),
+        let phase_of_step = |step: &Step| {
+            if self.phases.is_empty() {
+                return default.is_none_or(|phases| phases.contains(&step.phase));
+            }
+            named.len() < self.phases.len() || self.phases.iter().any(|it| step.phase == **it)
         };
         self.check_packages(plan, &phase_of_step)?;
         let selected = |step: &Step| {

@@ -129,7 +129,8 @@ fn step_of(
     common.env.extend(package.env);
     common.env_unset.extend(package.env_unset);
     let (span, sources) = spec.places_of_package(name);
-    let is_debian = package.source.as_deref().is_some_and(|text| matches!(Origin::of(text), Origin::Debian(_)));
+    let is_debian =
+        package.source.as_deref().is_some_and(|text| matches!(Origin::of(text), Origin::Debian(_)));
     StepSpec {
         common,
         action: Action::Package(Package {
