@@ -116,12 +116,23 @@ pub fn build(
     let cache = machine.session.work().cache();
     let digests = Digests::load(cache.join("digests.json"));
     let mut versions = Versions::load(cache.join("tools.json"));
-    let outcome = match choose(loaded, machine, options) {
+    let chosen = reduce(loaded, machine.session.work(), machine.runner, &options.selection);
+    let (reduced, left_out) = chosen.as_ref().map_or((loaded, &[][..]), |(plan, out)| (plan, out.as_slice()));
+    let loaded = reduced;
+    let outcome = match choose(loaded, machine.session.work(), machine.runner, &options.selection) {
         Ok(steps) => {
             say(
                 None,
                 EventKind::RunStarted(Box::new(announce(loaded, machine, options, &steps, &mut versions))),
             );
+            for id in left_out {
+                say(
+                    None,
+                    EventKind::Note {
+                        text: format!("left out, as it was not asked for and is not built: {id}"),
+                    },
+                );
+            }
             let missing = doctor(loaded, &steps, machine.session.work());
             if missing.is_empty() {
                 let versions = Mutex::new(versions);
@@ -161,17 +172,61 @@ pub fn build(
     outcome
 }
 
+/// The steps that `build` would look at with this selection, in order, and the plan that they are of: packages that were not
+/// asked for and are not built are not in it.
+///
+/// # Errors
+///
+/// If nothing is selected, or something that is not there.
+pub fn selected(
+    loaded: &Loaded,
+    work: &Work,
+    runner: &dyn Runner,
+    selection: &Selection,
+) -> Result<(Loaded, Vec<StepId>), Failure> {
+    let plan = reduce(loaded, work, runner, selection).map_or_else(|| loaded.clone(), |(plan, _)| plan);
+    let steps = choose(&plan, work, runner, selection)?.into_iter().map(|step| step.id.clone()).collect();
+    Ok((plan, steps))
+}
+
+/// The plan without the packages that were not asked for and are not built, and which these are; `None` if every package is
+/// meant. What is built stays where it is: a root does not lose what it has because something else is built.
+fn reduce(
+    loaded: &Loaded,
+    work: &Work,
+    runner: &dyn Runner,
+    selection: &Selection,
+) -> Option<(Loaded, Vec<StepId>)> {
+    if selection.packages.is_empty() {
+        return None;
+    }
+    let states = status(loaded, work, runner);
+    let is_built = |step: &&Step| states.iter().any(|it| it.step == step.id && it.state == State::Done);
+    let out: Vec<StepId> = loaded
+        .plan
+        .steps()
+        .filter(|step| selection.passes_over(step) && !is_built(step))
+        .map(|step| step.id.clone())
+        .collect();
+    Some((Loaded { plan: loaded.plan.without(&out), ..loaded.clone() }, out))
+}
+
 /// The steps that will be looked at, in order.
-fn choose<'a>(loaded: &'a Loaded, machine: Machine<'_>, options: &Options) -> Result<Vec<&'a Step>, Failure> {
+fn choose<'a>(
+    loaded: &'a Loaded,
+    work: &Work,
+    runner: &dyn Runner,
+    selection: &Selection,
+) -> Result<Vec<&'a Step>, Failure> {
     let plan = &loaded.plan;
     let first =
         || plan.phases().iter().find(|it| !it.implied).map(|it| it.name.clone()).into_iter().collect();
     let default: Option<Vec<Name>> = match plan.default_phase() {
         DefaultPhase::All => None,
         DefaultPhase::First => Some(first()),
-        DefaultPhase::Next if !options.selection.is_empty() => None,
+        DefaultPhase::Next if !selection.is_empty() => None,
         DefaultPhase::Next => {
-            let todo = status(loaded, machine.session.work(), machine.runner);
+            let todo = status(loaded, work, runner);
             let next = todo.iter().find(|it| matches!(it.state, State::Never | State::Stale(_)));
             if let Some(next) = next {
                 Some(vec![next.phase.clone()])
@@ -181,7 +236,7 @@ fn choose<'a>(loaded: &'a Loaded, machine: Machine<'_>, options: &Options) -> Re
             }
         }
     };
-    options.selection.steps(plan, default.as_deref()).map_err(|error| Failure::of(&error))
+    selection.steps(plan, default.as_deref()).map_err(|error| Failure::of(&error))
 }
 
 fn announce(

@@ -65,7 +65,7 @@ mod watch;
 mod work;
 
 pub use bootway_sysroot::enter;
-pub use build::{Machine, Options, Seen, build};
+pub use build::{Machine, Options, Seen, build, selected};
 pub use doctor::{Missing, doctor, no_kvm};
 pub use enter::{enter_failed, enter_namespace};
 pub use gc::{Collected, Garbage, Item, Keep, Removed, What, collect, collect_command, garbage};

@@ -36,10 +36,17 @@ pub fn enter(setup: &Utf8Path, second: bool) -> u8 {
         }
     };
     // It dies with who has started it: entering a namespace has the kernel forget that.
+    if second && parsed.aloud {
+        // It has an environment in it, and with that secrets.
+        let _ = fs_err::remove_file(setup);
+    }
     let verdict = if second { inner(&parsed) } else { outer(&parsed, setup) };
     match verdict {
         Ok(code) => code,
         Err((trouble, what, why)) => {
+            if parsed.aloud {
+                eprintln!("bootway: {}: {what}: {why}", trouble.what());
+            }
             let verdict = Verdict::Failed { trouble, what, why: why.to_string() };
             let written = File::create(&parsed.verdict).and_then(|file| write(&file, &verdict));
             if let Err(error) = written {
@@ -118,6 +125,9 @@ fn inner(setup: &Setup) -> Result<u8, Failed> {
         Verdict::Ended { code, signal, .. } => code.unwrap_or_else(|| 128 + signal.unwrap_or(0)),
         Verdict::Failed { .. } => 125,
     };
+    if let (true, Verdict::Failed { trouble, what, why }) = (setup.aloud, &told) {
+        eprintln!("bootway: {}: {what}: {why}", trouble.what());
+    }
     if let Err(error) = write(&verdict, &told) {
         eprintln!("bootway: {error}");
         return Ok(125);
