@@ -51,7 +51,7 @@ mod tests {
         fs_err::create_dir_all(&closed).unwrap();
         fs_err::write(closed.join("file"), "x").unwrap();
         for path in [&closed, &dir.path().join("a")] {
-            fs_err::set_permissions(path, Permissions::from_mode(0)).unwrap();
+            fs_err::set_permissions(path, Permissions::from_mode(0o000)).unwrap();
         }
         remove_all(dir.path().join("a")).unwrap();
         assert!(!dir.path().join("a").exists());
