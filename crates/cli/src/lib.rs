@@ -9,6 +9,7 @@
 
 mod commands;
 mod demo;
+mod failures;
 mod generate;
 mod grids;
 mod open;

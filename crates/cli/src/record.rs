@@ -12,7 +12,7 @@ use bootway_report::{
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 
-use crate::{commands::queue, program::helper, signals::Signals, style};
+use crate::{commands::queue, failures, program::helper, signals::Signals, style};
 
 /// How a plan is run
 #[derive(Clone, Debug, Default, Args)]
@@ -117,6 +117,7 @@ pub(crate) fn record_by(
     let whole = Whole::new(work, &run_dir);
     let (outcome, report) =
         watch(sinks, |emit| build(loaded, machine, &options, &|event| whole.emit(event, emit)));
+    let failures = if args.no_report { Vec::new() } else { failures::write(work, loaded, &report, &run_dir) };
     let kept = keep(work, &run_dir, &report, args);
     // A queue that cannot be read takes nothing away from the run.
     if let Err(failure) = queue::after_run(&loaded.dir, &run_dir, &report) {
@@ -129,7 +130,8 @@ pub(crate) fn record_by(
     }
     if !args.json {
         let style = style::terminal(color, args.verbose);
-        let places = places(&run_dir, &outcome, args);
+        let mut places = places(&run_dir, &outcome, args);
+        places.extend(failures.first().map(|file| ("failure", short(file))));
         let places: Vec<_> = places.iter().map(|(name, path)| (*name, path.as_path())).collect();
         style::say(summary(&report, &style, &places).trim_end());
         if is_tier {

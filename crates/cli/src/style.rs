@@ -55,6 +55,13 @@ pub(crate) fn utc(seconds: u64) -> String {
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
 }
 
+/// A time as RFC 3339 has it.
+pub(crate) fn rfc3339(seconds: u64) -> String {
+    let (year, month, day) = bootway_report::civil(seconds);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// The host in a line: distribution, architecture, processors.
 pub(crate) fn host() -> String {
     let release = fs_err::read_to_string("/etc/os-release").unwrap_or_default();

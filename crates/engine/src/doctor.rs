@@ -97,7 +97,7 @@ pub(crate) fn missing_failure(missing: &[Missing]) -> Failure {
         packages.dedup();
         format!("on Debian: apt-get install {}", packages.join(" "))
     });
-    Failure { class: Class::Environment, chain, hint }
+    Failure { class: Class::Environment, chain, hint, program: None }
 }
 
 /// What of `requires` is not there, and what to do about it.

@@ -314,5 +314,5 @@ fn keep_for_a_look(work: &Work, step: &StepId, emit: &(dyn Fn(EventKind) + Sync)
 }
 
 fn io_failure(what: &str, error: &std::io::Error) -> Failure {
-    Failure { class: Class::Environment, chain: vec![what.to_owned(), error.to_string()], hint: None }
+    Failure::new(Class::Environment, error.to_string()).because(what)
 }

@@ -5,6 +5,8 @@
 //!   out/STEP/      outputs and stamp.json, whole or absent
 //!   roots/STEP/N   roots of Nix that keep earlier builds, if the plan wants that
 //!   failed/STEP/   what a step worked with that failed; until it passes
+//!   failures/      UTC-PHASE-STEP.json for each step that failed
+//!   enter/NAME/    what a shell in the root of a namespace changes; until the next one
 //!   scratch/STEP/  what a step works with; empty between runs
 //!   debug/NAME/    a guest that is kept for somebody to look at, as long as it is
 //!   runs/UTC/      events.jsonl, the reports, and kept/STEP: logs and pictures of guests
@@ -70,8 +72,13 @@ impl Work {
     }
 
     /// What a step worked with that failed; until it passes.
-    pub(crate) fn failed(&self, step: &StepId) -> Utf8PathBuf {
+    pub fn failed(&self, step: &StepId) -> Utf8PathBuf {
         self.root.join("failed").join(step.as_str())
+    }
+
+    /// A file for each step that failed, by time.
+    pub fn failures(&self) -> Utf8PathBuf {
+        self.root.join("failures")
     }
 
     /// What a step works with.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bootway_plan::{Bytes, Class, EventKind, Explain, Stream};
+use bootway_plan::{Bytes, Class, EventKind, Explain, ProgramEnd, Stream};
 use thiserror::Error;
 
 use crate::{Cmd, Cx, Exit, Lines, Poll, SpawnError};
@@ -190,6 +190,12 @@ pub enum RunError {
 }
 
 impl Explain for RunError {
+    fn program(&self) -> Option<ProgramEnd> {
+        let Self::Failed { cmd, exit } = self else { return None };
+        let code = if let Exit::Code(code) = exit { Some(*code) } else { None };
+        Some(ProgramEnd { command: cmd.clone(), code, signal: None })
+    }
+
     fn class(&self) -> Class {
         match self {
             Self::Spawn(_) => Class::Environment,

@@ -12,6 +12,9 @@ pub struct Failure {
     pub chain: Vec<String>,
     /// What to do about it.
     pub hint: Option<String>,
+    /// The program that did not end well, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<Box<ProgramEnd>>,
 }
 
 /// Whose problem a failure is.
@@ -82,6 +85,25 @@ pub trait Explain: std::error::Error {
     fn hint(&self) -> Option<String> {
         None
     }
+
+    /// The program that did not end well, if it was one.
+    fn program(&self) -> Option<ProgramEnd> {
+        None
+    }
+}
+
+/// How a program ended that did not end well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ProgramEnd {
+    /// What was run, ready to paste.
+    pub command: String,
+    /// Its exit code, if it ended by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
+    /// The signal that ended it, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
 }
 
 impl Failure {
@@ -98,12 +120,12 @@ impl Failure {
             }
             cause = error.source();
         }
-        Self { class: error.class(), chain, hint: error.hint() }
+        Self { class: error.class(), chain, hint: error.hint(), program: error.program().map(Box::new) }
     }
 
     /// A failure that is one sentence.
     pub fn new(class: Class, message: impl Into<String>) -> Self {
-        Self { class, chain: vec![message.into()], hint: None }
+        Self { class, chain: vec![message.into()], hint: None, program: None }
     }
 
     /// The same failure as the cause of `message`.

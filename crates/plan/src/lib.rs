@@ -63,7 +63,7 @@ pub use event::{
     DiskMap, Event, EventKind, Finding, GuestImage, GuestInfo, Judgement, Kept, KeptKind, PartitionMap,
     RunInfo, Slower, StepInfo, Stream, Timing, Unit, Verdict,
 };
-pub use failure::{Class, Explain, Failure, exit_code};
+pub use failure::{Class, Explain, Failure, ProgramEnd, exit_code};
 pub use id::{InvalidName, Name, OutputName, StepId};
 pub use manifest::{Entry, EntryKind, InvalidManifest, Manifest, TreePath};
 pub use nearest::nearest;

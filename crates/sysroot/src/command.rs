@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bootway_exec::{Cmd, Cx, MissingInput, RunError, StepOutput, run};
 use bootway_plan::{
-    Class, Explain,
+    Class, Explain, ProgramEnd,
     step::{self, Part, Template},
 };
 use camino::Utf8Path;
@@ -148,6 +148,14 @@ pub enum CommandError {
 }
 
 impl Explain for CommandError {
+    fn program(&self) -> Option<ProgramEnd> {
+        match self {
+            Self::Root(error) => error.program(),
+            Self::Run(error) => error.program(),
+            _ => None,
+        }
+    }
+
     fn class(&self) -> Class {
         match self {
             Self::NoProgram => Class::Plan,

@@ -3,7 +3,7 @@
 use std::io;
 
 use bootway_exec::{MissingInput, RunError};
-use bootway_plan::{Bytes, Class, Explain, InvalidManifest};
+use bootway_plan::{Bytes, Class, Explain, InvalidManifest, ProgramEnd};
 use camino::Utf8PathBuf;
 use thiserror::Error;
 
@@ -137,6 +137,16 @@ impl Trouble {
 }
 
 impl Explain for RootError {
+    fn program(&self) -> Option<ProgramEnd> {
+        match self {
+            Self::Failed { argv, code, signal } => {
+                Some(ProgramEnd { command: shown(argv), code: *code, signal: *signal })
+            }
+            Self::Run(error) => error.program(),
+            _ => None,
+        }
+    }
+
     fn class(&self) -> Class {
         match self {
             Self::NoRoot | Self::NoHelper => Class::Bug,

@@ -30,6 +30,9 @@ impl Status {
         if let Some(last) = crate::record::last_run(&work) {
             text += &format!("last run: {last}\n");
         }
+        if let Some(file) = crate::failures::last(&work) {
+            text += &format!("last failure: {file}\n");
+        }
         crate::print(&text);
         Ok(exit_code::DONE)
     }
