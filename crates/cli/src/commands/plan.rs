@@ -29,7 +29,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn run(&self) -> Result<u8, Failure> {
-        let loaded = self.of.load()?;
+        let loaded = self.of.load_for(self.json)?;
         let work = self.of.work(&loaded);
         if self.commands {
             return say_commands(&loaded, &work);
