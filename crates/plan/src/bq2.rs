@@ -126,10 +126,11 @@ struct Place<'a> {
 /// If it is of no format that was ever current, and every step that has no counterpart.
 pub fn import_bq2(text: &str, name: &Name) -> Result<String, ImportProblems> {
     let one = |what: String| ImportProblems { problems: vec![(String::new(), what)] };
-    let value: Value = serde_json::from_str(text).map_err(|error| one(format!("this is not JSON: {error}")))?;
+    let value: Value =
+        serde_json::from_str(text).map_err(|error| one(format!("this is not JSON: {error}")))?;
     if value.is_array() {
         return Err(one(
-            "Legacy build plan format is not supported: regenerate the plan with sysroot-builder".to_owned()
+            "Legacy build plan format is not supported: regenerate the plan with sysroot-builder".to_owned(),
         ));
     }
     let format = match value.get("format_version") {

@@ -99,7 +99,10 @@ impl Explain for OverrideProblems {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("nothing was run; `bootway overrides check` looks at them again, `--no-overrides` goes without".to_owned())
+        Some(
+            "nothing was run; `bootway overrides check` looks at them again, `--no-overrides` goes without"
+                .to_owned(),
+        )
     }
 }
 

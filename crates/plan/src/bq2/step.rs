@@ -11,14 +11,15 @@ use super::{Instead, Origin, Place, Step, name, patch};
 /// Why it has no counterpart.
 pub(super) fn convert(step: &Step, place: &Place<'_>) -> Result<Instead, String> {
     match step.strategy.as_str() {
-        "autotools" | "cmake-project" | "meson" | "busybox" | "makefile-classic" | "linux-headers" | "llvm"
-        | "cmake" => inside(step, place, package(step, place)?),
+        "autotools" | "cmake-project" | "meson" | "busybox" | "makefile-classic" | "linux-headers"
+        | "llvm" | "cmake" => inside(step, place, package(step, place)?),
         "write-file" => {
             let text = step.content.clone().unwrap_or_default();
             edits(step, place, vec![json!({ "write": { "path": path(step, place)?, "text": text } })])
         }
         "symlink" => {
-            let target = step.content.clone().ok_or("it has no `content`, which says where the link leads")?;
+            let target =
+                step.content.clone().ok_or("it has no `content`, which says where the link leads")?;
             edits(step, place, vec![json!({ "symlink": { "path": path(step, place)?, "target": target } })])
         }
         "remove-tree" => {
@@ -47,7 +48,8 @@ pub(super) fn convert(step: &Step, place: &Place<'_>) -> Result<Instead, String>
         }
         "tarball" => {
             let namespace = place.namespace.filter(|it| *it != "host");
-            let namespace = namespace.ok_or("on the host there is no root to pack: give the phase a namespace")?;
+            let namespace =
+                namespace.ok_or("on the host there is no root to pack: give the phase a namespace")?;
             Ok(Instead::Step(vec![
                 ("description", json!("what the original packs into a tarball, as a tree")),
                 ("rootfs", json!({ "namespace": namespace, "drop": NOT_PACKED })),
@@ -66,15 +68,19 @@ pub(super) fn convert(step: &Step, place: &Place<'_>) -> Result<Instead, String>
 
 /// What the original leaves out of a tarball.
 const NOT_PACKED: [&str; 9] = [
-    "dev/**", "proc/**", "run/**", "sys/**", "tmp/**", "var/lib/**", "work/**", "workspace/**", ".bq2-rootfs",
+    "dev/**",
+    "proc/**",
+    "run/**",
+    "sys/**",
+    "tmp/**",
+    "var/lib/**",
+    "work/**",
+    "workspace/**",
+    ".bq2-rootfs",
 ];
 
 /// With its environment, if it is somewhere where it can run.
-fn inside(
-    step: &Step,
-    place: &Place<'_>,
-    action: Vec<(&'static str, Value)>,
-) -> Result<Instead, String> {
+fn inside(step: &Step, place: &Place<'_>, action: Vec<(&'static str, Value)>) -> Result<Instead, String> {
     let on_host = place.namespace.is_none_or(|it| it == "host");
     if on_host && !matches!(action.last(), Some(("command", _))) {
         return Err("it changes the machine itself, and steps only change the root of a namespace".to_owned());

@@ -14,7 +14,7 @@ use crate::{Action, nearest::unknown};
 
 mod facts;
 
-use facts::{Facts, Target};
+pub(super) use facts::{Facts, Target};
 
 pub(super) fn apply(overrides: &Overrides, plan: &str, with_vars: bool) -> Result<String, OverrideProblems> {
     // What is no TOML stays as it is: who reads it says why.
@@ -44,12 +44,26 @@ pub(super) fn apply(overrides: &Overrides, plan: &str, with_vars: bool) -> Resul
         mistakes.add("phases", unknown("phase", name, &facts.phases()));
     }
     let phases = doc.get_mut("phase").and_then(Item::as_array_of_tables_mut);
-    let mut extra: Vec<String> = facts.ids();
     for phase in phases.into_iter().flat_map(ArrayOfTables::iter_mut) {
         each_step(phase, |step| unset(step, &overrides.env_unset));
         let Some(name) = phase.get("name").and_then(Item::as_str).map(str::to_owned) else { continue };
         if let Some(changes) = overrides.phases.get(&name) {
-            change_phase(phase, &name, changes, &facts, &mut extra, &mut mistakes);
+            change_phase(phase, &name, changes, &facts, &mut mistakes);
+        }
+    }
+    // What a phase builds may be something else by now.
+    let now = Facts::of(&doc);
+    let mut ids = now.ids();
+    let phases = doc.get_mut("phase").and_then(Item::as_array_of_tables_mut);
+    for phase in phases.into_iter().flat_map(ArrayOfTables::iter_mut) {
+        let Some(name) = phase.get("name").and_then(Item::as_str).map(str::to_owned) else { continue };
+        if let Some(changes) = overrides.phases.get(&name) {
+            change_packages(phase, &name, changes, [&facts, &now], &mut mistakes);
+            for (n, step) in changes.extra_steps.iter().enumerate() {
+                if let Err(what) = add_step(phase, &name, step, &mut ids) {
+                    mistakes.add(&format!("phases.{name}.extra_steps[{n}]"), what);
+                }
+            }
         }
     }
     mistakes.finish()?;
@@ -64,7 +78,8 @@ fn apply_vars(overrides: &Overrides, doc: &mut DocumentMut, write: bool, mistake
     for (name, text) in &overrides.vars {
         if !known.contains(name) {
             mistakes.add("vars", unknown("variable", name, &known));
-        } else if write && let Some(var) = inner(doc.as_item_mut(), "vars").and_then(|vars| inner(vars, name)) {
+        } else if write && let Some(var) = inner(doc.as_item_mut(), "vars").and_then(|vars| inner(vars, name))
+        {
             let kind = var.as_table_like().and_then(|it| it.get("type")?.as_str());
             let typed = match kind {
                 Some("int") => text.parse::<i64>().ok().map(toml_edit::Value::from),
@@ -89,7 +104,6 @@ fn change_phase(
     name: &str,
     changes: &PhaseChanges,
     facts: &Facts,
-    ids: &mut Vec<String>,
     mistakes: &mut Mistakes,
 ) {
     let place = format!("phases.{name}");
@@ -108,31 +122,38 @@ fn change_phase(
         }
     });
     each_step(phase, |step| unset(step, &changes.env_unset));
+    let destdir = phase.get("destdir").and_then(Item::as_str).map(str::to_owned);
+    for (step, changes) in &changes.steps {
+        let Some(Target::Step(at)) = facts.find(name, step) else { continue };
+        let place = format!("{place}.steps.{step}");
+        let steps = phase.get_mut("step").and_then(Item::as_array_of_tables_mut);
+        if let Some(step) = steps.and_then(|steps| steps.get_mut(at)) {
+            edit(step, |step| change_step(step, destdir.as_deref(), changes, &place, mistakes));
+        }
+    }
     if let Some(only) = &changes.packages {
         choose_packages(phase, name, only, facts, mistakes);
     }
-    let destdir = phase.get("destdir").and_then(Item::as_str).map(str::to_owned);
+}
+
+/// Changes what a phase says of packages: of those that it built, or builds now.
+fn change_packages(
+    phase: &mut Table,
+    name: &str,
+    changes: &PhaseChanges,
+    facts: [&Facts; 2],
+    mistakes: &mut Mistakes,
+) {
     for (step, changes) in &changes.steps {
-        let place = format!("{place}.steps.{step}");
-        match facts.find(name, step) {
-            Some(Target::Step(at)) => {
-                let steps = phase.get_mut("step").and_then(Item::as_array_of_tables_mut);
-                if let Some(step) = steps.and_then(|steps| steps.get_mut(at)) {
-                    edit(step, |step| change_step(step, destdir.as_deref(), changes, &place, mistakes));
-                }
-            }
+        let place = format!("phases.{name}.steps.{step}");
+        match facts[0].find(name, step).or_else(|| facts[1].find(name, step)) {
+            Some(Target::Step(_)) => (),
             Some(Target::Package(package)) => {
                 if let Some(table) = sub_table(phase, "package", &package) {
                     change_table(table, &Keys::of_change(), changes, &place, mistakes);
                 }
             }
-            None => mistakes.add(&format!("phases.{name}.steps"), facts.unknown_step(name, step)),
-        }
-    }
-    for (n, step) in changes.extra_steps.iter().enumerate() {
-        let place = format!("{place}.extra_steps[{n}]");
-        if let Err(what) = add_step(phase, name, step, ids) {
-            mistakes.add(&place, what);
+            None => mistakes.add(&format!("phases.{name}.steps"), facts[1].unknown_step(name, step)),
         }
     }
 }
@@ -173,7 +194,12 @@ fn choose_packages(phase: &mut Table, name: &str, only: &[String], facts: &Facts
 }
 
 /// Adds a step behind all others of a phase.
-fn add_step(phase: &mut Table, phase_name: &str, step: &Changes, ids: &mut Vec<String>) -> Result<(), String> {
+fn add_step(
+    phase: &mut Table,
+    phase_name: &str,
+    step: &Changes,
+    ids: &mut Vec<String>,
+) -> Result<(), String> {
     let step = if step.contains_key("strategy") {
         let place = |key: &str| phase.get(key).and_then(Item::as_str).map(str::to_owned);
         let is_taken = |name: &str| ids.iter().any(|id| id == name);

@@ -17,13 +17,26 @@ pub(super) fn value(json: &Json) -> Result<Value, String> {
             (None, Some(number)) => number.into(),
             (None, None) => return Err(format!("`{number}` does not fit into 64 bits")),
         },
-        Json::String(text) => text.as_str().into(),
+        Json::String(text) => in_one_line(text),
         Json::Array(all) => Value::Array(all.iter().map(value).collect::<Result<Array, _>>()?),
         Json::Object(table) => {
             let entries = table.iter().map(|(key, it)| Ok((key.as_str(), value(it)?)));
-            Value::InlineTable(entries.collect::<Result<Vec<_>, String>>()?.into_iter().collect::<InlineTable>())
+            Value::InlineTable(
+                entries.collect::<Result<Vec<_>, String>>()?.into_iter().collect::<InlineTable>(),
+            )
         }
     })
+}
+
+/// A text with its line breaks escaped: a table in one line has no room for others.
+fn in_one_line(text: &str) -> Value {
+    let plain = Value::from(text);
+    if !text.contains(['\n', '\r']) {
+        return plain;
+    }
+    // JSON escapes everything that TOML does, but for one character.
+    let escaped = Json::from(text).to_string().replace('\u{7f}', "\\u007F");
+    escaped.parse().unwrap_or(plain)
 }
 
 /// A value of JSON in a line of TOML.
@@ -72,7 +85,8 @@ pub(super) fn set(item: &mut Item, key: &str, new: Value) {
         }
         return;
     }
-    let of_empty = item.as_table().filter(|table| table.is_empty()).map(|table| last_line(table.decor().prefix()));
+    let of_empty =
+        item.as_table().filter(|table| table.is_empty()).map(|table| last_line(table.decor().prefix()));
     let Some(table) = item.as_table_like_mut() else { return };
     if let Some(Item::Value(old)) = table.get_mut(key) {
         let decor = old.decor().clone();
@@ -143,7 +157,14 @@ fn push_to(array: &mut Array, mut new: Value) {
             array.set_trailing(suffix);
         }
     }
-    *new.decor_mut() = toml_edit::Decor::new(indent, "");
+    let mut prefix = indent.clone();
+    let trailing = array.trailing().as_str().unwrap_or_default().to_owned();
+    if let (true, Some(at)) = (trailing.contains('#'), trailing.rfind('\n')) {
+        // A comment behind the last comma stays where it is.
+        prefix = format!("{}{indent}", &trailing[..at]);
+        array.set_trailing(&trailing[at..]);
+    }
+    *new.decor_mut() = toml_edit::Decor::new(prefix, "");
     array.push_formatted(new);
 }
 
@@ -151,18 +172,21 @@ fn push_to(array: &mut Array, mut new: Value) {
 pub(super) fn drop_from(item: &mut Item, key: &str, wanted: &[Json]) {
     let found = item.as_table_like_mut().and_then(|table| table.get_mut(key));
     if let Some(Item::Value(Value::Array(array))) = found {
+        let place = array.get(0).and_then(|it| it.decor().prefix()).cloned();
         array.retain(|it| !wanted.contains(&json_of(it)));
-        // What is first now may have been behind a comma.
-        if let Some(first) = array.get_mut(0)
-            && first.decor().prefix().and_then(|it| it.as_str()) == Some(" ")
-        {
-            first.decor_mut().set_prefix("");
+        // Whatever is first now stands where the first one stood.
+        if let Some(first) = array.get_mut(0) {
+            first.decor_mut().set_prefix(place.unwrap_or_default());
         }
     }
 }
 
 /// Merges texts into the table under `key`; `null` takes one away.
-pub(super) fn merge(item: &mut Item, key: &str, entries: &serde_json::Map<String, Json>) -> Result<(), String> {
+pub(super) fn merge(
+    item: &mut Item,
+    key: &str,
+    entries: &serde_json::Map<String, Json>,
+) -> Result<(), String> {
     for (name, json) in entries {
         if json.is_null() {
             if let Some(inner) = item.as_table_like_mut().and_then(|table| table.get_mut(key)) {

@@ -47,7 +47,8 @@ pub(super) fn change_step(
     for (key, new) in changes {
         let at = format!("{place}.{}", snake(key));
         // The original has one list of flags, whoever reads them.
-        let (key, new) = (&*if by_make { key.replace("configure-", "make-") } else { key.clone() }, &paths(key, new));
+        let (key, new) =
+            (&*if by_make { key.replace("configure-", "make-") } else { key.clone() }, &paths(key, new));
         if let (Some(kind), true) = (kind, Action::KINDS.contains(&key)) {
             match (new, step.as_table_like_mut().and_then(|it| it.get_mut(kind))) {
                 (Json::Object(new), Some(action)) if key == kind => {
@@ -141,8 +142,11 @@ fn change_known(item: &mut Item, keys: &Keys, key: &str, new: &Json) -> Result<(
         Json::Bool(false) if key == "destdir-clear" => remove(item, key),
         Json::Object(entries) if MERGED.contains(&key) => {
             merge(item, key, entries)?;
-            let set: Vec<Json> =
-                entries.iter().filter(|(_, it)| !it.is_null()).map(|(name, _)| name.as_str().into()).collect();
+            let set: Vec<Json> = entries
+                .iter()
+                .filter(|(_, it)| !it.is_null())
+                .map(|(name, _)| name.as_str().into())
+                .collect();
             if key == "env" {
                 drop_from(item, "env-unset", &set);
             }

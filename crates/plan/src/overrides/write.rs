@@ -44,7 +44,8 @@ fn changes(of: &Changes) -> Value {
 }
 
 fn put(table: &mut Map<String, Value>, key: &str, value: Value) {
-    let is_empty = value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty);
+    let is_empty =
+        value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty);
     if !is_empty {
         table.insert(key.to_owned(), value);
     }

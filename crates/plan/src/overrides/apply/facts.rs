@@ -122,7 +122,8 @@ impl Facts {
         let package = || {
             let names = builds.iter().find(|(id, package)| id == text || *package == text);
             // A stage without the prefix.
-            let stages = || builds.iter().find(|(id, package)| id.ends_with(text) && text.starts_with(package));
+            let stages =
+                || builds.iter().find(|(id, package)| id.ends_with(text) && text.starts_with(package));
             Some(Target::Package(names.or_else(stages)?.1.to_owned()))
         };
         // A plan that was imported has the phase in the names of steps that are in several.
