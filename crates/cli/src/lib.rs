@@ -28,8 +28,8 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::commands::{
     build::Build, check::Check, completions::Completions, doctor::Doctor, enter::Enter, gc::Gc,
-    generate::Generate, inside::Inside, inspect::Inspect, overrides::Overrides, plan::Plan, queue::Queue, report::Report,
-    status::Status, targets::Targets, up::Up, vm::Vm,
+    generate::Generate, inside::Inside, inspect::Inspect, overrides::Overrides, plan::Plan, queue::Queue,
+    report::Report, status::Status, targets::Targets, up::Up, vm::Vm,
 };
 use crate::{squashfs::Squashfs, write::Write};
 

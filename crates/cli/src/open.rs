@@ -69,8 +69,8 @@ impl OverrideArgs {
                 return Err(failure.because(format!("cannot read the overrides `{file}`")));
             }
         };
-        let overrides = Overrides::from_json(&text)
-            .map_err(|problems| Failure::of(&problems.in_file(file.as_str())))?;
+        let overrides =
+            Overrides::from_json(&text).map_err(|problems| Failure::of(&problems.in_file(file.as_str())))?;
         Ok(Some((overrides, file)))
     }
 

@@ -51,7 +51,8 @@ impl Loaded {
             .map_err(|source| Failure::of(&LoadError::Read { path: path.to_owned(), source }))?;
         let mut file = path.to_string();
         if let Some((overrides, from)) = over {
-            text = overrides.apply(&text).map_err(|problems| Failure::of(&problems.in_file(from.as_str())))?;
+            text =
+                overrides.apply(&text).map_err(|problems| Failure::of(&problems.in_file(from.as_str())))?;
             // Its lines are those of the plan as it would be written.
             file = format!("{path} with {from}");
         }

@@ -141,7 +141,7 @@ pub fn import_bq2(text: &str, name: &Name) -> Result<String, ImportProblems> {
         }
         None => return Err(one("`format_version` is missing here: this is no build plan".to_owned())),
     };
-    let plan: Plan = serde_json::from_value(crate::overrides::words(value))
+    let plan: Plan = serde_json::from_value(literal(crate::overrides::words(value)))
         .map_err(|error| one(format!("this is no build plan: {error}")))?;
     print::print(&plan, format, name)
 }
@@ -154,7 +154,7 @@ pub(crate) fn extra_step(
     namespace: Option<String>,
     is_taken: impl Fn(&str) -> bool,
 ) -> Result<Changes, String> {
-    let step: Step = serde_json::from_value(Value::Object(step.clone()))
+    let step: Step = serde_json::from_value(literal(Value::Object(step.clone())))
         .map_err(|error| format!("this is no step: {error}"))?;
     let place = Place { namespace: namespace.as_deref(), destdir: destdir.as_deref(), origins: &[] };
     let Instead::Step(entries) = step::convert(&step, &place)? else {
@@ -166,6 +166,18 @@ pub(crate) fn extra_step(
     let id = if is_taken(&short) && short != long && !is_taken(&long) { long } else { short };
     let entries = entries.into_iter().map(|(key, value)| (key.to_owned(), value));
     Ok(std::iter::once(("name".to_owned(), json!(id))).chain(entries).collect())
+}
+
+/// The same with `${` as a plan writes the characters themselves: the original has no variables.
+fn literal(value: Value) -> Value {
+    match value {
+        Value::String(text) => text.replace("${", "$${").into(),
+        Value::Array(all) => all.into_iter().map(literal).collect(),
+        Value::Object(table) => {
+            Value::Object(table.into_iter().map(|(key, it)| (key, literal(it))).collect())
+        }
+        other => other,
+    }
 }
 
 /// The longest name there is.

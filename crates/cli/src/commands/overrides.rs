@@ -93,7 +93,8 @@ fn check(of: &Of) -> Result<u8, Failure> {
 
 fn diff(old: &Utf8Path, new: &Utf8Path, output: Option<&Utf8Path>) -> Result<u8, Failure> {
     let overrides = Changes::diff(&read(old)?, &read(new)?).map_err(|problems| {
-        let lines: Vec<String> = problems.problems.iter().map(|(place, what)| format!("{place}: {what}")).collect();
+        let lines: Vec<String> =
+            problems.problems.iter().map(|(place, what)| format!("{place}: {what}")).collect();
         Failure::new(Class::Plan, lines.join("\n"))
             .because(format!("no overrides make `{new}` of `{old}`"))
             .hint("change the plan itself in these places")
@@ -115,8 +116,7 @@ fn backport(of: &Of, dry_run: bool) -> Result<u8, Failure> {
     };
     let old = read(&path)?;
     let tried = Loaded::with_overrides(&path, &args.vars(), &overrides, &file)?;
-    let new =
-        overrides.backport(&old).map_err(|problems| Failure::of(&problems.in_file(file.as_str())))?;
+    let new = overrides.backport(&old).map_err(|problems| Failure::of(&problems.in_file(file.as_str())))?;
     let written = Loaded::from_text(&new, &tried.dir, &args.vars())
         .map_err(|problems| Failure::of(&problems.in_file(path.as_str())))?;
     if without_origins(&tried.plan) != without_origins(&written.plan) {

@@ -145,7 +145,7 @@ fn written(id: &str, entries: &[(&'static str, Value)]) -> String {
     text
 }
 
-/// A value in one line; `${` of the original is no variable of ours.
+/// A value in one line.
 fn line(value: &Value) -> String {
     toml_value(value).unwrap_or_default()
 }

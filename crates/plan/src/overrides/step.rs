@@ -239,7 +239,7 @@ fn of_an_edit(
     };
     let decor = edit.get(key).map(|it| it.decor().clone());
     let text = text.strip_prefix('/').filter(|_| key == "path").unwrap_or(&text);
-    edit.insert(key, text.into());
+    edit.insert(key, value(&text.into()).unwrap_or_else(|_| text.into()));
     if let (Some(decor), Some(new)) = (decor, edit.get_mut(key)) {
         *new.decor_mut() = decor;
     }

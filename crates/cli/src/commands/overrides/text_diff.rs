@@ -16,8 +16,7 @@ pub(super) fn unified(name: &str, old: &str, new: &str) -> String {
     let old: Vec<&str> = old.lines().collect();
     let new: Vec<&str> = new.lines().collect();
     let lines = compare(&old, &new);
-    let changed: Vec<usize> =
-        (0..lines.len()).filter(|at| !matches!(lines[*at], Line::Both(_))).collect();
+    let changed: Vec<usize> = (0..lines.len()).filter(|at| !matches!(lines[*at], Line::Both(_))).collect();
     let mut text = String::new();
     let mut rest = changed.as_slice();
     while let Some(first) = rest.first() {
