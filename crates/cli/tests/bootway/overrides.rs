@@ -26,7 +26,7 @@ fn steps() -> Project {
     let text = format!(
         "{SEED}[[phase]]\nname = \"one\"\nnamespace = \"seed\"\n# What it says.\n{}{}",
         script("a", "echo a > /etc/a"),
-        script("b", "echo $WHO > /etc/b"),
+        script("b", "env > /etc/b"),
     );
     project(&text)
 }
@@ -49,7 +49,7 @@ fn what_is_beside_the_plan_is_put_over_it_and_only_what_it_changes_runs_again() 
     );
     assert!(text.contains("built 1, cached 1"), "{text}");
     let (path, _) = crate::sysroot::tree(&project, "b", "layer");
-    assert_eq!(fs_err::read_to_string(path.join("etc/b")).unwrap(), "me\n");
+    assert!(fs_err::read_to_string(path.join("etc/b")).unwrap().contains("WHO=me\n"));
     // Back to the plan, and to it once more: both are known.
     assert!(!built(&["--no-overrides"]).contains("with 1 override"));
     let json = plan(&project, &["--json"]);
@@ -63,7 +63,15 @@ fn everything_that_the_plan_does_not_have_is_one_error_and_nothing_runs() {
         "test.overrides.json",
         r#"{"vars": {"x": 1}, "phases": {"oen": {}, "one": {"steps": {"c": {}, "b": {"argvs": []}}}}}"#,
     );
-    insta::assert_snapshot!(project.fails(&[]), @"");
+    insta::assert_snapshot!(project.fails(&[]), @"
+    exit code 3
+    error: the overrides in `test.overrides.json` cannot be used: 4 problems
+        vars: unknown variable `x`: there are none
+        phases: unknown phase `oen`: did you mean `one`
+        phases.one.steps.b: unknown key `argvs`: did you mean `argv`
+        phases.one.steps: unknown step `c`: did you mean `a`
+      hint: nothing was run; `bootway overrides check` looks at them again, `--no-overrides` goes without
+    ");
     assert!(!project.path().join(".bootway").exists(), "nothing has run");
     assert_eq!(project.bootway(&["overrides", "check", "test.plan.toml"]).code, 3);
 }
@@ -72,7 +80,11 @@ fn everything_that_the_plan_does_not_have_is_one_error_and_nothing_runs() {
 fn a_file_that_is_named_must_be_there_and_is_named_again_in_the_line_to_rerun() {
     let project =
         project(&format!("{SEED}[[phase]]\nname = \"one\"\nnamespace = \"seed\"\n{}", script("b", "exit 7")));
-    insta::assert_snapshot!(project.fails(&["--overrides", "nope.json"]), @"");
+    insta::assert_snapshot!(project.fails(&["--overrides", "nope.json"]), @"
+    exit code 3
+    error: cannot read the overrides `nope.json`
+      caused by: failed to open file `nope.json`: No such file or directory (os error 2)
+    ");
     project.write("mine.json", r#"{"env": {"A": "1"}}"#);
     let run = project.bootway(&["build", "test.plan.toml", "--overrides", "mine.json"]);
     assert_eq!(run.code, 5);
@@ -130,7 +142,53 @@ fn backport_writes_them_into_the_plan_which_stays_what_it_was_with_them() {
     assert_eq!((dry.code, file("test.plan.toml"), file("test.overrides.json").as_str()), (0, old, overrides));
     let run = project.bootway(&["overrides", "backport", "test.plan.toml"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
-    insta::assert_snapshot!(run.stdout, @"");
+    insta::assert_snapshot!(run.stdout, @r#"
+    --- test.plan.toml
+    +++ test.plan.toml
+    @@ -8,7 +8,7 @@
+     default-phase = "all"
+     
+     [vars.kernel]
+    -default = "6.1.0-50-cloud-amd64"
+    +default = "6.1.0-51-cloud-amd64"
+     help = "version of the Debian kernel that boots it: linux-image-VERSION is a package of bookworm"
+     
+     [machine.pc]
+    @@ -69,7 +69,7 @@
+       [phase.step.debian]
+       packages = [
+         "bc", "bzip2", "coreutils", "dash", "diffutils", "file", "findutils", "gawk", "gcc", "grep", "gzip", "hostname",
+    -    "libc6-dev", "m4", "make", "perl-base", "perl", "sed", "tar", "xz-utils",
+    +    "libc6-dev", "m4", "make", "perl-base", "perl", "sed", "tar", "xz-utils", "cmake",
+       ]
+       dependencies = true
+       drop = ["usr/share/doc/**", "usr/share/man/**", "usr/share/locale/**"]
+    @@ -97,10 +97,14 @@
+     description = "headers, a C library and another library, for what is built with them"
+     namespace = "seed"
+     install-prefix = "/opt/sysroot"
+    +env = { MAKEFLAGS = "-j1" }
+     
+       [phase.package.musl]
+       configure-flags-add = ["--enable-wrapper=gcc"]
+     
+    +  [phase.package.zlib]
+    +  configure-flags-add = ["--64"]
+    +
+       [[phase.step]]
+       name = "sysroot-packages"
+       packages = { prefix = "sysroot-" }
+    @@ -114,6 +118,9 @@
+     
+       [phase.package.musl]
+       configure-flags-add = ["--disable-static", "--syslibdir=/lib"]
+    +
+    +  [phase.package.busybox]
+    +  config = { TC = "y" }
+     
+       [[phase.step]]
+       name = "root-packages"
+    "#);
     assert_eq!(run.stdout, dry.stdout);
     assert_eq!(file("test.overrides.json"), "{}\n");
     let after = plan(&project, &["--json"]);
@@ -151,7 +209,13 @@ fn backport_writes_nothing_if_the_plan_would_be_another() {
     let mut command = project.command(&["overrides", "backport", "test.plan.toml"]);
     let run = crate::project::run(command.env("WHO", "they"));
     assert_eq!(run.code, 3);
-    insta::assert_snapshot!(run.stderr, @"");
+    insta::assert_snapshot!(run.stderr, @r#"
+    error: `test.plan.toml` would not be what it is with the overrides: nothing was written
+      caused by: ~ plan.vars.who.from: "overrides" → "env WHO"
+        ~ plan.vars.who.value: "me" → "they"
+        ~ step a: command.argv[1]: "me" → "they"
+      hint: a variable of the environment may take the place of what was overridden
+    "#);
     assert!(fs_err::read_to_string(project.path().join("test.overrides.json")).unwrap().contains("who"));
 }
 
@@ -180,7 +244,11 @@ fn a_difference_is_made_of_two_plans_and_makes_one_of_the_other() {
     project.write("new.plan.toml", moved.replace("[package.zlob]", "[package.zlib]"));
     let run = project.bootway(&["overrides", "diff", "test.plan.toml", "new.plan.toml"]);
     assert_eq!(run.code, 3);
-    insta::assert_snapshot!(run.stderr, @"");
+    insta::assert_snapshot!(run.stderr, @"
+    error: no overrides make `new.plan.toml` of `test.plan.toml`
+      caused by: package `musl`: it has moved behind `zlib`, and overrides keep the order
+      hint: change the plan itself in these places
+    ");
 }
 
 #[test]
