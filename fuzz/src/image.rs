@@ -48,6 +48,8 @@ fn read(path: &Utf8Path, kind: ArtifactKind) {
         limit: None,
         silent_warn: Duration::from_mins(1),
         jobs: 1,
+        helper: &[],
+        inside: None,
     };
     let _ = inspect(&cx, &step);
 }

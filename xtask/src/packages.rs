@@ -93,6 +93,7 @@ pub(crate) const PACKAGES: &[Package] = &[
     package("python3", Program("python3"), "a second opinion on YAML, and a terminal for menus", Tests),
     package("genimage", Program("genimage"), "the peer of `cargo xtask bench disk`", Tests),
     package("patch", Program("patch"), "a second opinion on patches", Tests),
+    package("dpkg-dev", Program("dpkg-source"), "a second opinion on source packages", Tests),
     package("git", Program("git"), "patches, flakes, and the list of files that the tidy test looks at", Tests),
 ];
 

@@ -3,20 +3,18 @@
 use std::{fmt, sync::Mutex, time::Instant};
 
 use bootway_exec::{Cancel, Runner};
-use bootway_plan::{
-    Class, DefaultPhase, Event, EventKind, Failure, Millis, Name, RunInfo, Selection, Step, StepId, StepInfo,
-    Verdict,
-};
+use bootway_plan::{Event, EventKind, Failure, Millis, RunInfo, Selection, Step, StepId, StepInfo, Verdict};
 use camino::Utf8PathBuf;
 
 use crate::{
-    Loaded, Outcome, Session, State, Work,
+    Loaded, Outcome, Session, Work,
+    chosen::{choose, reduce},
     digests::Digests,
     doctor,
     doctor::missing_failure,
     run::Run,
     schedule::schedule,
-    status, tier,
+    tier,
     tools::{Versions, tools_of},
 };
 
@@ -116,42 +114,23 @@ pub fn build(
     let cache = machine.session.work().cache();
     let digests = Digests::load(cache.join("digests.json"));
     let mut versions = Versions::load(cache.join("tools.json"));
-    let outcome = match choose(loaded, machine, options) {
-        Ok(steps) => {
-            say(
-                None,
-                EventKind::RunStarted(Box::new(announce(loaded, machine, options, &steps, &mut versions))),
-            );
-            let missing = doctor(loaded, &steps, machine.session.work());
-            if missing.is_empty() {
-                let versions = Mutex::new(versions);
-                let run = Run { loaded, machine, options, digests: &digests, versions: &versions, say: &say };
-                let mut outcome = schedule(&run, &steps);
-                options.seen.events().for_each(|kind| say(None, kind));
-                outcome.failures.extend(options.seen.failure.clone());
-                if let Some(tier) = options.selection.tier {
-                    let took = Millis::new(begun.elapsed().as_millis() as u64);
-                    let tiers = loaded.plan.tiers();
-                    if let Some(kind) = tier::time(tier, tiers, took) {
-                        say(None, kind);
-                    }
-                    let failures = tier::failures(tier, tiers, took, &steps, &outcome);
-                    outcome.failures.extend(failures);
-                }
-                versions.into_inner().expect("no step panics").save();
-                outcome
-            } else {
-                Outcome::stillborn(missing_failure(&missing))
-            }
-        }
-        Err(failure) => {
-            say(
-                None,
-                EventKind::RunStarted(Box::new(announce(loaded, machine, options, &[], &mut versions))),
-            );
-            Outcome::stillborn(failure)
-        }
+    let chosen = reduce(loaded, machine.session.work(), machine.runner, &options.selection);
+    let (reduced, left_out) = chosen.as_ref().map_or((loaded, &[][..]), |(plan, out)| (plan, out.as_slice()));
+    let loaded = reduced;
+    let steps = choose(loaded, machine.session.work(), machine.runner, &options.selection);
+    let announced = announce(loaded, machine, options, steps.as_deref().unwrap_or_default(), &mut versions);
+    say(None, EventKind::RunStarted(Box::new(announced)));
+    for id in left_out {
+        let text = format!("left out, as it was not asked for and is not built: {id}");
+        say(None, EventKind::Note { text });
+    }
+    let versions = Mutex::new(versions);
+    let run = Run { loaded, machine, options, digests: &digests, versions: &versions, say: &say };
+    let outcome = match steps {
+        Ok(steps) => carry_out(&run, &steps, begun),
+        Err(failure) => Outcome::stillborn(failure),
     };
+    versions.into_inner().expect("no step panics").save();
     for failure in &outcome.failures {
         say(None, EventKind::Failed(failure.clone()));
     }
@@ -161,27 +140,25 @@ pub fn build(
     outcome
 }
 
-/// The steps that will be looked at, in order.
-fn choose<'a>(loaded: &'a Loaded, machine: Machine<'_>, options: &Options) -> Result<Vec<&'a Step>, Failure> {
-    let plan = &loaded.plan;
-    let first =
-        || plan.phases().iter().find(|it| !it.implied).map(|it| it.name.clone()).into_iter().collect();
-    let default: Option<Vec<Name>> = match plan.default_phase() {
-        DefaultPhase::All => None,
-        DefaultPhase::First => Some(first()),
-        DefaultPhase::Next if !options.selection.is_empty() => None,
-        DefaultPhase::Next => {
-            let todo = status(loaded, machine.session.work(), machine.runner);
-            let next = todo.iter().find(|it| matches!(it.state, State::Never | State::Stale(_)));
-            if let Some(next) = next {
-                Some(vec![next.phase.clone()])
-            } else {
-                let failure = Failure::new(Class::Nothing, "every phase is done");
-                return Err(failure.hint("run all of them: `bootway build --phase all`"));
-            }
+/// Everything that was chosen, if the machine has what it takes.
+fn carry_out(run: &Run<'_>, steps: &[&Step], begun: Instant) -> Outcome {
+    let (loaded, options) = (run.loaded, run.options);
+    let missing = doctor(loaded, steps, run.machine.session.work());
+    if !missing.is_empty() {
+        return Outcome::stillborn(missing_failure(&missing));
+    }
+    let mut outcome = schedule(run, steps);
+    options.seen.events().for_each(|kind| (run.say)(None, kind));
+    outcome.failures.extend(options.seen.failure.clone());
+    if let Some(tier) = options.selection.tier {
+        let took = Millis::new(begun.elapsed().as_millis() as u64);
+        let tiers = loaded.plan.tiers();
+        if let Some(kind) = tier::time(tier, tiers, took) {
+            (run.say)(None, kind);
         }
-    };
-    options.selection.steps(plan, default.as_deref()).map_err(|error| Failure::of(&error))
+        outcome.failures.extend(tier::failures(tier, tiers, took, steps, &outcome));
+    }
+    outcome
 }
 
 fn announce(

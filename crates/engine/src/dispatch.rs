@@ -74,7 +74,7 @@ pub(crate) fn commands(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<
             let files = DebianFiles::of_plan(&lock);
             let path = cx.plan_dir.join(step.lock.as_deref().unwrap_or(&lock));
             let locked = explain(bootway_source::locked_source(&path, step).map_err(DebianError::Lock))?;
-            let resolve = || bootway_source::debian_commands(cx.scratch, files.keyring);
+            let resolve = || bootway_source::debian_source_commands(cx.scratch, files.keyring);
             Ok(if locked.is_some() { Vec::new() } else { resolve() })
         }
         Action::Package(step) => explain(bootway_sysroot::package_commands(cx, step)),

@@ -37,6 +37,7 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod chosen;
 mod chromebook;
 mod digests;
 mod dispatch;
@@ -66,6 +67,7 @@ mod work;
 
 pub use bootway_sysroot::enter;
 pub use build::{Machine, Options, Seen, build};
+pub use chosen::selected;
 pub use doctor::{Missing, doctor, no_kvm};
 pub use enter::{enter_failed, enter_namespace};
 pub use gc::{Collected, Garbage, Item, Keep, Removed, What, collect, collect_command, garbage};

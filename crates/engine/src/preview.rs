@@ -20,6 +20,7 @@ pub fn preview(
     helper: &[String],
 ) -> Result<Vec<(StepId, Vec<Cmd>)>, Failure> {
     let plan = &loaded.plan;
+    let jobs = crate::Options::default().jobs;
     let mut all = Vec::new();
     for step in plan.steps().filter(|step| step.skipped.is_none()) {
         let inputs: Inputs = step
@@ -44,7 +45,7 @@ pub fn preview(
                 (source, Input { path, kind, digest: Digest::of(&[]), size: Bytes::new(0), made })
             })
             .collect();
-        let say = |cx: &Cx<'_>| dispatch::commands(&Cx { helper, ..*cx }, &step.action, loaded);
+        let say = |cx: &Cx<'_>| dispatch::commands(&Cx { helper, jobs, ..*cx }, &step.action, loaded);
         let mut commands = looking(step, loaded, work, runner, &inputs, say)
             .map_err(|failure| failure.because(format!("step `{}` cannot be previewed", step.id)))?;
         let keep = |cx: &Cx<'_>| kept::command(cx, &step.action, loaded, &work.roots(&step.id));

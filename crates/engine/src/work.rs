@@ -16,6 +16,7 @@
 use std::{fs::TryLockError, io};
 
 use bootway_exec::kill_leftovers;
+pub(crate) use bootway_exec::remove_all;
 use bootway_plan::{Class, Explain, Failure, StepId};
 use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
@@ -186,20 +187,6 @@ pub(crate) fn absolute(path: Utf8PathBuf) -> Utf8PathBuf {
     camino::absolute_utf8(&path).unwrap_or(path)
 }
 
-/// Removes a file or directory, if it is there.
-pub(crate) fn remove_all(path: impl AsRef<std::path::Path>) -> io::Result<()> {
-    let path = path.as_ref();
-    let removed = match fs_err::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => fs_err::remove_dir_all(path),
-        Ok(_) => fs_err::remove_file(path),
-        Err(error) => Err(error),
-    };
-    match removed {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
 /// A work directory that nobody else uses until this is dropped.
 #[derive(Debug)]
 pub struct Hold {
@@ -237,7 +224,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         let _ = fs_err::remove_dir(self.work().children());
-        let _ = fs_err::remove_dir_all(self.work().root.join("scratch"));
+        let _ = remove_all(self.work().root.join("scratch"));
     }
 }
 

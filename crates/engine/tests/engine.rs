@@ -501,7 +501,8 @@ name = "build"
 #[test]
 fn a_selection_of_nothing_has_its_own_code() {
     let project = Project::new(TREE_AND_DISK);
-    let selection = Selection { phases: vec!["build".into()], steps: vec!["disk".into()], tier: None };
+    let selection =
+        Selection { phases: vec!["build".into()], steps: vec!["disk".into()], ..Selection::default() };
     let (outcome, _) = project.build_with(&Options { selection, ..Options::default() }, &Cancel::default());
     assert_eq!(outcome.exit_code(), 7);
 }

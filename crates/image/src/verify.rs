@@ -271,9 +271,10 @@ fn verify_tree(dir: &Utf8Path) -> Result<(), VerifyError> {
             )
             | (EntryKind::Fifo, Some(NodeKind::Fifo)) => true,
             // In a layer the kernel must see what is gone.
-            (EntryKind::CharDevice { major, minor }, Some(NodeKind::CharDevice { major: is_major, minor: is_minor })) => {
-                (major, minor) == (is_major, is_minor)
-            }
+            (
+                EntryKind::CharDevice { major, minor },
+                Some(NodeKind::CharDevice { major: is_major, minor: is_minor }),
+            ) => (major, minor) == (is_major, is_minor),
             _ => false,
         };
         if !agrees {

@@ -200,6 +200,22 @@ impl Plan {
         given.map(|(name, var)| (name.as_str(), var.value.as_str()))
     }
 
+    /// The same without some steps: what comes after them in a root comes after what was before them.
+    #[must_use]
+    pub fn without(&self, steps: &[StepId]) -> Self {
+        let mut plan = self.clone();
+        for phase in &mut plan.phases {
+            phase.steps.retain(|step| !steps.contains(&step.id));
+            for step in &mut phase.steps {
+                step.needs.retain(|id| !steps.contains(id));
+                if let Some(inside) = &mut step.inside {
+                    inside.layers.retain(|it| it.output().is_none_or(|of| !steps.contains(&of.step)));
+                }
+            }
+        }
+        plan
+    }
+
     /// Values that must not be shown.
     pub fn secrets(&self) -> &[String] {
         &self.secrets
@@ -289,8 +305,12 @@ fn write_details(f: &mut fmt::Formatter<'_>, step: &Step, indent: usize) -> fmt:
     if let Some(reason) = &step.skipped {
         writeln!(f, "{:indent$}skipped: {reason}", "")?;
     }
-    if !step.needs.is_empty() {
-        let needs: Vec<&str> = step.needs.iter().map(StepId::as_str).collect();
+    // What lies under the highest layer is said where that is made.
+    let under =
+        step.inside.as_ref().map_or(&[][..], |it| it.layers.split_last().map_or(&[], |(_, under)| under));
+    let under = |id: &StepId| under.iter().any(|it| it.output().is_some_and(|of| of.step == *id));
+    let needs: Vec<&str> = step.needs.iter().filter(|id| !under(id)).map(StepId::as_str).collect();
+    if !needs.is_empty() {
         writeln!(f, "{:indent$}after {}", "", needs.join(", "))?;
     }
     Ok(())

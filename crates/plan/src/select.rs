@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-use crate::{Class, Explain, Name, Plan, Step, StepId, nearest::unknown, spec::Tier};
+use crate::{Action, Class, Explain, Name, Plan, Step, StepId, nearest::unknown, spec::Tier};
 
 /// What was selected on the command line; nothing means the plan's default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Selection {
     pub phases: Vec<String>,
     /// Names of steps.
     pub steps: Vec<String>,
+    /// Names of packages: of the steps that build packages, only those of these.
+    pub packages: Vec<String>,
     /// Steps of this tier and the ones below it.
     pub tier: Option<Tier>,
 }
@@ -20,7 +22,7 @@ pub struct Selection {
 impl Selection {
     /// Whether nothing was selected.
     pub const fn is_empty(&self) -> bool {
-        self.phases.is_empty() && self.steps.is_empty() && self.tier.is_none()
+        self.phases.is_empty() && self.steps.is_empty() && self.packages.is_empty() && self.tier.is_none()
     }
 
     /// The selected steps in the order of the plan, and everything that they need.
@@ -44,18 +46,20 @@ impl Selection {
         {
             return Err(error);
         }
+        let phase_of_step = |step: &Step| {
+            if self.phases.is_empty() {
+                return default.is_none_or(|phases| phases.contains(&step.phase));
+            }
+            named.len() < self.phases.len() || self.phases.iter().any(|it| step.phase == **it)
+        };
+        self.check_packages(plan, &phase_of_step)?;
         let selected = |step: &Step| {
-            let in_default = || default.is_none_or(|phases| phases.contains(&step.phase));
-            let by_phase = match (self.phases.is_empty(), self.steps.is_empty() && self.tier.is_none()) {
-                (true, true) => in_default(),
-                (true, false) => true,
-                (false, _) => {
-                    named.len() < self.phases.len() || self.phases.iter().any(|it| step.phase == **it)
-                }
-            };
+            // A step or a tier that is named is meant in whatever phase it is.
+            let anywhere = self.phases.is_empty() && !(self.steps.is_empty() && self.tier.is_none());
+            let by_phase = anywhere || phase_of_step(step);
             let by_step = self.steps.is_empty() || self.steps.iter().any(|it| step.id == **it);
             let by_tier = self.tier.is_none_or(|tier| step.tier().is_some_and(|it| it <= tier));
-            by_phase && by_step && by_tier
+            by_phase && by_step && by_tier && !self.passes_over(step)
         };
         let wanted: BTreeSet<&StepId> =
             plan.steps().filter(|step| selected(step)).map(|step| &step.id).collect();
@@ -73,6 +77,38 @@ impl Selection {
             }
         }
         Ok(plan.steps().filter(|step| closure.contains(&step.id)).collect())
+    }
+}
+
+impl Selection {
+    /// Whether `step` builds a package, and not one of those that were asked for.
+    pub fn passes_over(&self, step: &Step) -> bool {
+        let Action::Package(package) = &step.action else { return false };
+        let is_it =
+            |name: &String| step.id == **name || package.package.as_ref().is_some_and(|it| *it == **name);
+        !self.packages.is_empty() && !self.packages.iter().any(is_it)
+    }
+
+    /// Every name must be that of a package that is built in the selected phases.
+    fn check_packages(&self, plan: &Plan, in_phase: &dyn Fn(&Step) -> bool) -> Result<(), SelectError> {
+        let mut known: Vec<&str> = Vec::new();
+        for step in plan.steps().filter(|step| in_phase(step)) {
+            if let Action::Package(package) = &step.action {
+                known.push(step.id.as_str());
+                known.extend(package.package.as_ref().map(Name::as_str));
+            }
+        }
+        known.sort_unstable();
+        known.dedup();
+        let strange: Vec<&str> =
+            self.packages.iter().map(String::as_str).filter(|name| !known.contains(name)).collect();
+        match strange.as_slice() {
+            [] => Ok(()),
+            [one] => Err(SelectError::Unknown { message: unknown("package", one, &known) }),
+            several => Err(SelectError::Unknown {
+                message: format!("the selected phases build no package called {}", several.join(", ")),
+            }),
+        }
     }
 }
 

@@ -209,8 +209,12 @@ impl Action {
             Self::Disk(it) => one("disk", it.kind()),
             Self::Harvest(it) => it.outputs(),
             // What they change in their root is an output of the step: see `Step::outputs`.
-            Self::Package(_) | Self::Packages(_) | Self::Edit(_) => Vec::new(),
-            Self::NixCheck(_) | Self::Inspect(_) | Self::Vm(_) => Vec::new(),
+            Self::Package(_)
+            | Self::Packages(_)
+            | Self::Edit(_)
+            | Self::NixCheck(_)
+            | Self::Inspect(_)
+            | Self::Vm(_) => Vec::new(),
         }
     }
 

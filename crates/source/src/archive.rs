@@ -5,6 +5,7 @@ pub(crate) mod decode;
 mod fault;
 mod layout;
 mod limits;
+mod route;
 mod select;
 mod steps;
 mod tarball;
@@ -14,6 +15,7 @@ mod unpack;
 
 pub use fault::{ArchiveError, Fault};
 pub(crate) use fault::{Stop, class_of_io};
+pub(crate) use route::Route;
 pub use select::InvalidPattern;
 pub(crate) use select::Selection;
 pub(crate) use unpack::{Archive, Unpacker};

@@ -1,54 +1,38 @@
 //! `debian`: named packages to a tree.
 
-use std::{
-    io::BufReader,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-};
-
-use bootway_exec::{Cmd, Cx, RunError, StepOutput, Tool, run};
+use bootway_exec::{Cmd, Cx, RunError, StepOutput, Tool};
 use bootway_plan::{Class, Digest, Explain, step};
 use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
 use crate::{
-    archive::{
-        Archive, ArchiveError, Fault, InvalidPattern, Selection, Stop, Unpacker, class_of_io,
-        decode::{Decoded, decoder},
-    },
+    archive::{Archive, ArchiveError, InvalidPattern, Selection, Unpacker, class_of_io},
     meter::Meter,
-    store::{DownloadError, Store, Wanted},
+    store::{DownloadError, Store},
     unpack::note_unused,
 };
 use index::Index;
 use lock::{LockFile, Locked, Request, Resolution};
-use release::Release;
+use pool::{Pool, Pooled};
+use suite::Suite;
 
 mod index;
 mod lock;
+mod pool;
 mod release;
 mod resolve;
+mod source;
+mod suite;
 #[cfg(test)]
 mod tests;
 mod version;
 
 pub use lock::LockError;
 pub use resolve::ResolveError;
+pub use source::{debian_source, debian_source_commands, locked_source};
 
 /// Where Debian puts the keys of its archive.
 pub const DEBIAN_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-
-/// Downloads at once: enough to hide latency, few enough for a mirror.
-const AT_ONCE: usize = 4;
-
-/// Bytes of a `Packages` file when it is decompressed; Debian's `main` has 50 MB.
-const LARGEST_INDEX: u64 = 1 << 30;
-
-/// Debian's archive as it was at any time, for packages that the mirrors have dropped.
-const SNAPSHOTS: &str = "http://snapshot.debian.org/archive";
 
 /// The files beside a plan and on the machine that `debian` relies on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +51,11 @@ impl<'a> DebianFiles<'a> {
 
     /// The lock file of `step`.
     pub fn lock_path(&self, plan_dir: &Utf8Path, step: &step::Debian) -> Utf8PathBuf {
+        plan_dir.join(step.lock.as_deref().unwrap_or(self.lock))
+    }
+
+    /// The lock file of `step`.
+    pub fn source_lock_path(&self, plan_dir: &Utf8Path, step: &step::DebianSource) -> Utf8PathBuf {
         plan_dir.join(step.lock.as_deref().unwrap_or(self.lock))
     }
 }
@@ -88,7 +77,7 @@ pub fn debian(
     let selection = Selection::new(&step.keep, &step.drop)?;
     let store = Store::new(cx)?;
     let resolution = resolution(cx, step, files, &store)?;
-    let archives = download(cx, &store, step, &resolution)?;
+    let archives = archives(cx, &store, step, &resolution)?;
     let meter = Meter::new(cx, Some(resolution.locked.iter().map(|locked| locked.size).sum()));
     let mut unpacker = Unpacker::new(cx, &selection)?;
     unpacker.add(&archives, 0, &meter)?;
@@ -98,7 +87,7 @@ pub fn debian(
 
 /// What [`debian`] runs when the lock file does not answer the step's request yet.
 pub fn debian_commands(scratch: &Utf8Path, keyring: &Utf8Path) -> Vec<Cmd> {
-    vec![release::verify(scratch, keyring)]
+    suite::commands(scratch, keyring)
 }
 
 /// The digest of what the lock file at `path` answers to the request of `step`; with an answer, [`debian`] runs
@@ -110,7 +99,7 @@ pub fn debian_commands(scratch: &Utf8Path, keyring: &Utf8Path) -> Vec<Cmd> {
 pub fn locked(path: &Utf8Path, step: &step::Debian) -> Result<Option<Digest>, LockError> {
     let file = LockFile::read(path)?;
     let digest = |answer: &Resolution| Digest::of(&serde_json::to_vec(answer).expect("plain data"));
-    Ok(file.find(&Request::of(step)).map(digest))
+    Ok(file.packages(&Request::of(step)).map(digest))
 }
 
 fn resolution(
@@ -121,14 +110,15 @@ fn resolution(
 ) -> Result<Resolution, DebianError> {
     let path = files.lock_path(cx.plan_dir, step);
     let request = Request::of(step);
-    if let Some(resolution) = LockFile::read(&path)?.find(&request) {
+    if let Some(resolution) = LockFile::read(&path)?.packages(&request) {
         return Ok(resolution.clone());
     }
-    let release = signed_release(cx, step, files.keyring, store)?;
-    let indexes = indexes(cx, step, &release, store)?;
+    let suite = Suite::from(step);
+    let release = suite.release(cx, files.keyring, store)?;
+    let indexes = suite.indexes(cx, &release, store)?;
     let mut index = Index::default();
     for text in &indexes {
-        index.add(text).map_err(|reason| DebianError::Index { suite: step.suite.clone(), reason })?;
+        index.add(text).map_err(|reason| suite.bad_index(reason))?;
     }
     index.link();
     let chosen = resolve::resolve(&index, step)?;
@@ -148,85 +138,8 @@ fn resolution(
     Ok(resolution)
 }
 
-/// Downloads the release of the suite, and believes only what its signature covers.
-fn signed_release(
-    cx: &Cx<'_>,
-    step: &step::Debian,
-    keyring: &Utf8Path,
-    store: &Store<'_>,
-) -> Result<Release, DebianError> {
-    if !keyring.exists() {
-        return Err(DebianError::NoKeyring { keyring: keyring.to_owned() });
-    }
-    let url = format!("{}/dists/{}/InRelease", step.mirror.trim_end_matches('/'), step.suite);
-    let signed = store.read(std::slice::from_ref(&url), release::LARGEST)?;
-    fs_err::write(cx.scratch.join("InRelease"), signed)?;
-    for cmd in debian_commands(cx.scratch, keyring) {
-        run(cx, &cmd).map_err(|source| DebianError::Signature {
-            url: url.clone(),
-            keyring: keyring.to_owned(),
-            source,
-        })?;
-    }
-    let text = fs_err::read(cx.scratch.join("Release"))?;
-    let release = Release::parse(&String::from_utf8_lossy(&text));
-    match release.objection(step) {
-        Some(reason) => Err(DebianError::Release { url, reason }),
-        None => Ok(release),
-    }
-}
-
-/// The text of the index of each component.
-fn indexes(
-    cx: &Cx<'_>,
-    step: &step::Debian,
-    release: &Release,
-    store: &Store<'_>,
-) -> Result<Vec<String>, DebianError> {
-    let base = format!("{}/dists/{}", step.mirror.trim_end_matches('/'), step.suite);
-    let mut texts = Vec::new();
-    for component in &step.components {
-        let directory = format!("{component}/binary-{}", step.arch);
-        let listed = [".xz", ".gz", ""].iter().find_map(|suffix| {
-            let path = format!("{directory}/Packages{suffix}");
-            release.files.get(&path).map(|file| (path, *file))
-        });
-        let (path, (digest, size)) = listed.ok_or_else(|| DebianError::Index {
-            suite: step.suite.clone(),
-            reason: format!("its release lists no `{directory}/Packages`"),
-        })?;
-        let by_hash = release.by_hash.then(|| format!("{base}/{directory}/by-hash/SHA256/{digest}"));
-        let urls = by_hash.into_iter().chain([format!("{base}/{path}")]).collect();
-        let meter = Meter::new(cx, Some(size));
-        let file = store.obtain(&Wanted { digest, size: Some(size), urls }, &meter)?;
-        texts.push(decompressed(cx, &file, &path)?);
-    }
-    Ok(texts)
-}
-
-fn decompressed(cx: &Cx<'_>, file: &Utf8Path, label: &str) -> Result<String, DebianError> {
-    let input = BufReader::new(fs_err::File::open(file)?);
-    let bytes = thread::scope(|scope| {
-        let input = decoder(input, cx.jobs)?;
-        let mut stream = Decoded::start(scope, input, "the index".to_owned(), cx.cancel);
-        let mut bytes = Vec::new();
-        loop {
-            let more = stream.next(LARGEST_INDEX)?;
-            if more.is_empty() {
-                return Ok(bytes);
-            }
-            bytes.extend_from_slice(more);
-            if bytes.len() as u64 > LARGEST_INDEX {
-                return Err(Fault::too_big("its text", bytes.len() as u64, LARGEST_INDEX).into());
-            }
-        }
-    });
-    let bytes = bytes.map_err(|stop: Stop| stop.of(label))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Brings every locked package into the store; the order in which they are to be unpacked.
-fn download(
+/// Every locked package, in the order in which they are to be unpacked.
+fn archives(
     cx: &Cx<'_>,
     store: &Store<'_>,
     step: &step::Debian,
@@ -235,43 +148,15 @@ fn download(
     let mut order: Vec<&Locked> = resolution.locked.iter().collect();
     // The first by convention, because of the symbolic links at the root.
     order.sort_by_key(|locked| (locked.name != "base-files", &locked.name));
-    let meter = Meter::new(cx, Some(order.iter().map(|locked| locked.size).sum()));
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(vec![None; order.len()]);
-    let work = || -> Result<(), DownloadError> {
-        loop {
-            let n = next.fetch_add(1, Ordering::Relaxed);
-            let Some(locked) = order.get(n) else { return Ok(()) };
-            let urls = urls(step, resolution, locked);
-            let wanted = Wanted { digest: locked.sha256, size: Some(locked.size), urls };
-            // After an error nobody starts another one.
-            let path =
-                store.obtain(&wanted, &meter).inspect_err(|_| next.store(order.len(), Ordering::Relaxed))?;
-            done.lock().expect("nothing panics while it is held")[n] = Some(path);
-        }
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_ONCE.min(order.len())).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().expect("downloading does not panic"))
-    })?;
-    let paths = done.into_inner().expect("nothing panics while it is held").into_iter().flatten();
+    let files: Vec<Pooled<'_>> = order
+        .iter()
+        .map(|locked| Pooled { sha256: locked.sha256, size: locked.size, path: &locked.path })
+        .collect();
+    let pool = Pool { mirror: &step.mirror, date: resolution.date.as_deref() };
+    let paths = pool.download(cx, store, &files)?;
     let archive =
         |(locked, path): (&Locked, _)| Archive { path, label: format!("{} {}", locked.name, locked.version) };
     Ok(order.into_iter().zip(paths).map(archive).collect())
-}
-
-/// Where a package may be: at the mirror, and for ever in Debian's snapshots if it is Debian's.
-fn urls(step: &step::Debian, resolution: &Resolution, locked: &Locked) -> Vec<String> {
-    let mirror = step.mirror.trim_end_matches('/');
-    let mut urls = vec![format!("{mirror}/{}", locked.path)];
-    let host_and_path = mirror.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
-    if let (Some((host, path)), Some(date)) = (host_and_path, &resolution.date)
-        && host.ends_with("debian.org")
-    {
-        let archive = path.rsplit('/').next().unwrap_or(path);
-        urls.push(format!("{SNAPSHOTS}/{archive}/{date}/{}", locked.path));
-    }
-    urls
 }
 
 /// Packages were not unpacked.
@@ -319,6 +204,14 @@ pub enum DebianError {
     /// A name is no package.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
+    /// A source package is not of a kind that can be unpacked.
+    #[error("source package `{package}` cannot be unpacked: {reason}")]
+    Source {
+        /// Its name and version.
+        package: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Something did not come, or is not what it should be.
     #[error(transparent)]
     Download(#[from] DownloadError),
@@ -336,7 +229,9 @@ impl Explain for DebianError {
             Self::Pattern(error) => error.class(),
             Self::Lock(LockError::Invalid { .. }) | Self::Resolve(_) | Self::Release { .. } => Class::Plan,
             Self::NoKeyring { .. } => Class::Environment,
-            Self::Signature { source: RunError::Failed { .. }, .. } | Self::Index { .. } => Class::Step,
+            Self::Signature { source: RunError::Failed { .. }, .. }
+            | Self::Index { .. }
+            | Self::Source { .. } => Class::Step,
             Self::Signature { source, .. } => source.class(),
             Self::Download(error) => error.class(),
             Self::Archive(error) => error.class(),
@@ -363,29 +258,12 @@ impl Explain for DebianError {
             Self::Download(error) => error.hint(),
             Self::Archive(error) => error.hint(),
             Self::Release { .. } => Some("fix `suite`, `components`, `arch` or `mirror`".to_owned()),
+            Self::Source { .. } => Some(
+                "use `fetch` and `unpack` with what its authors released, or another `suite` that has it in another \
+                 format"
+                    .to_owned(),
+            ),
             Self::Index { .. } | Self::Resolve(_) | Self::Lock(LockError::Io(_)) | Self::Io(_) => None,
         }
     }
-}
-
-/// Unpacks a source package of Debian to the output `tree`.
-///
-/// # Errors
-///
-/// Always, for now.
-pub fn debian_source(
-    _: &Cx<'_>,
-    step: &step::DebianSource,
-    _: &DebianFiles<'_>,
-) -> Result<Vec<StepOutput>, DebianError> {
-    Err(DebianError::Index { suite: step.suite.clone(), reason: "sources are not read yet".to_owned() })
-}
-
-/// The digest of what the lock file at `path` answers to the request of `step`.
-///
-/// # Errors
-///
-/// If there is a file and it is not a lock file.
-pub fn locked_source(_: &Utf8Path, _: &step::DebianSource) -> Result<Option<Digest>, LockError> {
-    Ok(None)
 }

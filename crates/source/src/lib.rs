@@ -4,6 +4,7 @@
 //! - [`unpack()`] makes a tree of a tar archive or a Debian package.
 //! - [`debian()`] makes a tree of named Debian packages: resolved once with the archive's signed index, locked,
 //!   and from then on the same for everybody.
+//! - [`debian_source()`] makes a tree of the source of one, in the same way.
 //!
 //! Nothing that comes from outside is believed. Downloads go to a cache by their digest and are verified again each
 //! time they are used. Archives are read into a layout of names first, which follows symbolic links inside of itself
@@ -41,8 +42,9 @@ mod transfer;
 mod unpack;
 
 pub use archive::{ArchiveError, Fault, InvalidPattern};
-pub use debian::{debian_source, locked_source, 
-    DEBIAN_KEYRING, DebianError, DebianFiles, LockError, ResolveError, debian, debian_commands, locked,
+pub use debian::{
+    DEBIAN_KEYRING, DebianError, DebianFiles, LockError, ResolveError, debian, debian_commands,
+    debian_source, debian_source_commands, locked, locked_source,
 };
 pub use fetch::{FetchError, fetch};
 pub use store::DownloadError;

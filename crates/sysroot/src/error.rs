@@ -123,7 +123,7 @@ fn ended(code: Option<i32>, signal: Option<i32>) -> String {
 }
 
 impl Trouble {
-    const fn what(self) -> &'static str {
+    pub(crate) const fn what(self) -> &'static str {
         match self {
             Self::User => "a user namespace cannot be made",
             Self::Namespace => "a namespace cannot be made",

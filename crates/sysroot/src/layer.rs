@@ -37,62 +37,67 @@ pub(crate) fn is_opaque(entry: &Entry) -> bool {
 pub(crate) fn seal(cx: &Cx<'_>, dir: &Utf8Path) -> Result<Manifest, RootError> {
     let mut manifest = Manifest::default();
     let mut first_names: BTreeMap<(u64, u64), TreePath> = BTreeMap::new();
-    let walk = walkdir::WalkDir::new(dir).follow_links(false).sort_by_file_name();
-    let mut walk = walk.into_iter();
-    while let Some(found) = walk.next() {
+    for found in walkdir::WalkDir::new(dir).follow_links(false).sort_by_file_name() {
         if cx.cancel.is_cancelled() {
             return Err(bootway_exec::RunError::Cancelled.into());
         }
-        let found = match found {
-            Ok(found) => found,
-            Err(error) => return Err(std::io::Error::from(error).into()),
-        };
+        let found = found.map_err(std::io::Error::from)?;
         let path = Utf8Path::from_path(found.path())
             .ok_or_else(|| std::io::Error::other(format!("{} is not UTF-8", found.path().display())))?;
         let name: TreePath = path.strip_prefix(dir).map_or("", Utf8Path::as_str).parse()?;
-        let metadata = fs_err::symlink_metadata(path)?;
-        let mode = (metadata.mode() & 0o7777) as u16;
-        let kind = metadata.file_type();
-        // What its owner may not read cannot be looked at, here or later; what it is to be, the manifest says.
-        let needed = if kind.is_dir() { 0o700 } else { 0o400 };
-        if !kind.is_symlink() && mode & needed != needed {
-            fs_err::set_permissions(path, std::fs::Permissions::from_mode(u32::from(mode | needed)))?;
+        if let Some(entry) = entry(path, &name, &mut first_names)? {
+            manifest.entries.insert(name, entry);
         }
-        let entry_kind = if kind.is_dir() {
-            EntryKind::Directory
-        } else if kind.is_symlink() {
-            EntryKind::Symlink { target: link(path)? }
-        } else if kind.is_file() {
-            match first_names.get(&(metadata.dev(), metadata.ino())) {
-                Some(to) => EntryKind::HardLink { to: to.clone() },
-                None => {
-                    if metadata.nlink() > 1 {
-                        first_names.insert((metadata.dev(), metadata.ino()), name.clone());
-                    }
-                    content(path, metadata.len())?
-                }
-            }
-        } else if kind.is_char_device() && metadata.rdev() == 0 {
-            EntryKind::CharDevice { major: 0, minor: 0 }
-        } else if kind.is_fifo() {
-            EntryKind::Fifo
-        } else if kind.is_socket() {
-            // The program that listened is gone.
-            fs_err::remove_file(path)?;
-            continue;
-        } else {
-            return Err(std::io::Error::other(format!("`{name}` is a device, which no layer has")).into());
-        };
-        let opaque = kind.is_dir() && is_opaque_on_disk(path);
-        let xattrs =
-            if opaque { BTreeMap::from([(OPAQUE.to_owned(), b"y".to_vec())]) } else { BTreeMap::new() };
-        manifest.entries.insert(name, Entry { mode, uid: 0, gid: 0, kind: entry_kind, xattrs });
     }
     // Only now: whatever was written into a directory has changed its time.
     for name in manifest.entries.keys() {
         set_time(&dir.join(name.as_str()), cx.epoch)?;
     }
     Ok(manifest)
+}
+
+/// What is at `path`; nothing if it has no meaning for anybody else.
+fn entry(
+    path: &Utf8Path,
+    name: &TreePath,
+    first_names: &mut BTreeMap<(u64, u64), TreePath>,
+) -> Result<Option<Entry>, RootError> {
+    let metadata = fs_err::symlink_metadata(path)?;
+    let mode = (metadata.mode() & 0o7777) as u16;
+    let is = metadata.file_type();
+    // What its owner may not read cannot be looked at, here or later; what it is to be, the manifest says.
+    let needed = if is.is_dir() { 0o700 } else { 0o400 };
+    if !is.is_symlink() && mode & needed != needed {
+        fs_err::set_permissions(path, std::fs::Permissions::from_mode(u32::from(mode | needed)))?;
+    }
+    let kind = if is.is_dir() {
+        EntryKind::Directory
+    } else if is.is_symlink() {
+        EntryKind::Symlink { target: link(path)? }
+    } else if is.is_file() {
+        let inode = (metadata.dev(), metadata.ino());
+        if let Some(to) = first_names.get(&inode) {
+            EntryKind::HardLink { to: to.clone() }
+        } else {
+            if metadata.nlink() > 1 {
+                first_names.insert(inode, name.clone());
+            }
+            content(path, metadata.len())?
+        }
+    } else if is.is_char_device() && metadata.rdev() == 0 {
+        EntryKind::CharDevice { major: 0, minor: 0 }
+    } else if is.is_fifo() {
+        EntryKind::Fifo
+    } else if is.is_socket() {
+        // The program that listened is gone.
+        fs_err::remove_file(path)?;
+        return Ok(None);
+    } else {
+        return Err(std::io::Error::other(format!("`{name}` is a device, which no layer has")).into());
+    };
+    let opaque = is.is_dir() && is_opaque_on_disk(path);
+    let xattrs = if opaque { BTreeMap::from([(OPAQUE.to_owned(), b"y".to_vec())]) } else { BTreeMap::new() };
+    Ok(Some(Entry { mode, uid: 0, gid: 0, kind, xattrs }))
 }
 
 fn link(path: &Utf8Path) -> Result<String, RootError> {

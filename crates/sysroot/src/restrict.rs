@@ -26,7 +26,8 @@ const SETTINGS: [(&str, &str, &str); 3] = [
 
 /// What to do so that a root can be entered here, as far as that can be seen; `read` reads a file.
 pub(crate) fn remedy(read: impl Fn(&str) -> Option<String>) -> String {
-    let restricts = SETTINGS.iter().filter(|(file, value, _)| read(file).is_some_and(|is| is.trim() == *value));
+    let restricts =
+        SETTINGS.iter().filter(|(file, value, _)| read(file).is_some_and(|is| is.trim() == *value));
     let reasons: Vec<&str> = restricts.map(|(_, _, reason)| *reason).collect();
     if reasons.is_empty() {
         "no setting of the kernel forbids it, so a container or its seccomp filter may: allow `unshare` and `mount` there, \

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use bootway_exec::{Cmd, Cx, RunError, run};
+use bootway_exec::{Cmd, Cx, RunError, remove_all, run};
 use bootway_plan::{Base, Bytes, Inside, TreePath, host_directories, step::Edit};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,9 @@ pub(crate) const BUILD: &str = "/build";
 
 /// The program that did not end well, for whoever wants to look at it.
 const FAILED: &str = "failed.json";
+
+/// The job of a person.
+const SHELL: &str = "shell";
 
 /// What must be left on the disk of the work directory.
 const FLOOR: Bytes = Bytes::new(256 << 20);
@@ -87,7 +90,8 @@ impl<'a> Root<'a> {
         if let Base::Tree(source) = &self.inside.base {
             trees.push(self.cx.input(source)?.path.clone());
         }
-        trees.push(self.dir.join("places"));
+        // Relative: all of it moves if the step fails.
+        trees.push("places".into());
         Ok(trees)
     }
 
@@ -180,6 +184,7 @@ impl<'a> Root<'a> {
             mounts: self.mounts()?,
             network: self.inside.network,
             plain: self.plain.get(),
+            aloud: name == SHELL,
             job,
             verdict: self.dir.join("jobs").join(format!("{name}.verdict")),
         })
@@ -228,7 +233,10 @@ impl<'a> Root<'a> {
         let ran = self.job(&job, &self.preview(n, program)?, &n.to_string(), &program.argv);
         if let Err(RootError::Failed { .. }) = ran {
             // For whoever wants to look at it where it failed.
-            fs_err::write(self.dir.join(FAILED), serde_json::to_vec(program).map_err(std::io::Error::other)?)?;
+            fs_err::write(
+                self.dir.join(FAILED),
+                serde_json::to_vec(program).map_err(std::io::Error::other)?,
+            )?;
         }
         ran
     }
@@ -334,7 +342,7 @@ impl<'a> Root<'a> {
 
     /// Removes what is only there for the build, so that what stays is what it has done to the root.
     pub(crate) fn tidy(&self) -> Result<(), RootError> {
-        Ok(fs_err::remove_dir_all(self.build())?)
+        Ok(remove_all(self.build())?)
     }
 }
 
@@ -361,8 +369,8 @@ pub fn shell(cx: &Cx<'_>, argv: &[String], failed: bool) -> Result<Cmd, RootErro
         env.insert("TERM".to_owned(), term);
     }
     let job = Job::Run { argv: program.argv.clone(), cwd: program.cwd.clone(), env };
-    root.write_setup(job, "shell")?;
-    root.cmd("shell", &program.argv)
+    root.write_setup(job, SHELL)?;
+    root.cmd(SHELL, &program.argv)
 }
 
 /// Whether a root can be made up here, found out by doing it.

@@ -1,5 +1,7 @@
 //! `bootway build`: everything a plan asks for.
 
+use bootway_engine::selected;
+use bootway_exec::SystemRunner;
 use bootway_plan::{Failure, Selection};
 use clap::Args;
 
@@ -21,6 +23,9 @@ pub(crate) struct Build {
     /// Only this step, and what it needs
     #[arg(long = "step", value_name = "STEP")]
     steps: Vec<String>,
+    /// Of the packages, only this one; what is built already stays, and what is not is left out
+    #[arg(long = "package", value_name = "PACKAGE")]
+    packages: Vec<String>,
     /// Print the commands that would be run, and run nothing
     #[arg(long)]
     dry_run: bool,
@@ -32,10 +37,16 @@ impl Build {
     pub(crate) fn run(&self, color: style::When) -> Result<u8, Failure> {
         let loaded = self.plan.load_for(self.run.is_for_programs())?;
         let work = self.plan.work(&loaded);
+        let selection = Selection {
+            phases: self.phases.clone(),
+            steps: self.steps.clone(),
+            packages: self.packages.clone(),
+            tier: None,
+        };
         if self.dry_run {
-            return say_commands(&loaded, &work);
+            let (loaded, steps) = selected(&loaded, &work, &SystemRunner::default(), &selection)?;
+            return say_commands(&loaded, &work, Some(&steps), self.run.is_for_programs());
         }
-        let selection = Selection { phases: self.phases.clone(), steps: self.steps.clone(), tier: None };
         record(&loaded, work, selection, &self.run, color)
     }
 }

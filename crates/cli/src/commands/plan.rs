@@ -1,8 +1,10 @@
 //! `bootway plan`: what will happen, before it does.
 
+use std::collections::BTreeMap;
+
 use bootway_engine::{Loaded, Work, layouts, preview};
 use bootway_exec::SystemRunner;
-use bootway_plan::{Bytes, Class, DiskMap, Failure, Name, PlanDiff, exit_code, import_bq2};
+use bootway_plan::{Bytes, Class, DiskMap, Failure, Name, PlanDiff, StepId, exit_code, import_bq2};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::{Args, ValueEnum};
 
@@ -45,7 +47,7 @@ impl Plan {
         let loaded = self.of.load_for(self.json)?;
         let work = self.of.work(&loaded);
         if self.commands {
-            return say_commands(&loaded, &work);
+            return say_commands(&loaded, &work, None, false);
         }
         if let Some(other) = &self.diff {
             let diff = PlanDiff::between(&self.other(other)?, &loaded.plan);
@@ -88,10 +90,33 @@ fn import(file: &Utf8Path) -> Result<u8, Failure> {
     Ok(exit_code::DONE)
 }
 
-/// Prints the commands of every step.
-pub(crate) fn say_commands(loaded: &Loaded, work: &Work) -> Result<u8, Failure> {
+/// Prints the commands of every step, or of those in `only`; as JSON, a line for each step with its phase and environment.
+pub(crate) fn say_commands(
+    loaded: &Loaded,
+    work: &Work,
+    only: Option<&[StepId]>,
+    json: bool,
+) -> Result<u8, Failure> {
     for (step, commands) in preview(loaded, work, &SystemRunner::default(), &helper()?)? {
-        let kind = loaded.plan.step(step.as_str()).map_or("", |step| step.action.kind());
+        let Some(of) = loaded.plan.step(step.as_str()) else { continue };
+        if only.is_some_and(|only| !only.contains(&step)) {
+            continue;
+        }
+        let kind = of.action.kind();
+        if json {
+            let commands: Vec<String> = commands.iter().map(ToString::to_string).collect();
+            let secret = |value: &String| loaded.plan.secrets().contains(value);
+            let env: BTreeMap<&String, &str> = of
+                .env
+                .iter()
+                .map(|(name, value)| (name, if secret(value) { "[secret]" } else { value.as_str() }))
+                .collect();
+            let line = serde_json::json!({
+                "phase": of.phase, "step": step, "kind": kind, "env": env, "commands": commands,
+            });
+            crate::print(&format!("{line}\n"));
+            continue;
+        }
         let none = if commands.is_empty() { ": no program, done in process" } else { "" };
         crate::print(&format!("# {step} ({kind}){none}\n"));
         for command in commands {

@@ -19,6 +19,7 @@ mod killed_vm;
 mod nix;
 mod ordinary;
 mod overrides;
+mod packages;
 mod ports;
 mod prebuilt;
 mod project;

@@ -139,13 +139,16 @@ fn step_of(
     common.env.extend(package.env);
     common.env_unset.extend(package.env_unset);
     let (span, sources) = spec.places_of_package(name);
+    let is_debian =
+        package.source.as_deref().is_some_and(|text| matches!(Origin::of(text), Origin::Debian(_)));
     StepSpec {
         common,
         action: Action::Package(Package {
             package: Some(name.clone()),
             source: package.source.as_deref().and_then(|text| Origin::of(text).source(name)),
             version: package.version,
-            keep: package.keep,
+            // Of what Debian has, only that is unpacked.
+            keep: if is_debian { Vec::new() } else { package.keep },
             strategy: package.strategy,
             subdir: package.subdir,
             build_dir: package.build_dir,
@@ -220,7 +223,7 @@ fn source_step(
                 kind: ArtifactKind::File,
             })
         }
-        Origin::Debian(name) => Action::DebianSource(DebianSource::named(name)),
+        Origin::Debian(name) => Action::DebianSource(DebianSource::named(name, package.keep.clone())),
         Origin::Given(Some(_)) => return None,
         Origin::Given(None) => {
             let message = format!(

@@ -488,7 +488,7 @@ name = "two"
     assert_eq!(order, ["a", "b", "c", "effect", "d"]);
     let select = |phases: &[&str], steps: &[&str]| {
         let texts = |it: &[&str]| it.iter().map(|it| (*it).to_owned()).collect();
-        let selection = Selection { phases: texts(phases), steps: texts(steps), tier: None };
+        let selection = Selection { phases: texts(phases), steps: texts(steps), ..Selection::default() };
         let ids =
             |steps: Vec<&Step>| steps.iter().map(|step| step.id.to_string()).collect::<Vec<_>>().join(" ");
         selection.steps(&plan, None).map_or_else(|error| error.to_string(), ids)

@@ -30,20 +30,7 @@ impl Spec {
             bound.add_epoch(u64::try_from(*epoch).unwrap_or_default());
         }
         let mut phases = root.take("phase").map(|(_, node)| node);
-        let mut targets = root.take("target");
-        let mut packages = root.take("package");
-        if let Some((_, node)) = &mut packages {
-            substitute(node, &bound, Later::Package, &mut problems);
-        }
-        let package_table = packages.as_ref().map(|(_, node)| node.clone());
-        substitute(&mut root, &bound, Later::Nothing, &mut problems);
-        if let Some((_, node)) = &mut targets {
-            substitute_targets(node, &bound, &mut problems);
-        }
-        let target_table = targets.as_ref().map(|(_, node)| node.clone());
-        root.put(targets);
-        root.put(packages);
-        let namespace_table = root.get("namespace").cloned();
+        substitute_head(&mut root, &bound, &mut problems);
         if let Some(phases) = &mut phases {
             substitute_actions(phases, &bound, &mut problems);
         }
@@ -81,11 +68,25 @@ impl Spec {
             values: bound.values,
             secrets: bound.secrets,
             text: text.to_owned(),
-            target_table,
-            package_table,
-            namespace_table,
+            target_table: root.get("target").cloned(),
+            package_table: root.get("package").cloned(),
+            namespace_table: root.get("namespace").cloned(),
         })
     }
+}
+
+/// Fills variables into everything but phases; templates and packages keep what is only known later.
+fn substitute_head(root: &mut Node, bound: &Bound, problems: &mut Collector<'_>) {
+    let (mut targets, mut packages) = (root.take("target"), root.take("package"));
+    substitute(root, bound, Later::Nothing, problems);
+    if let Some((_, node)) = &mut packages {
+        substitute(node, bound, Later::Package, problems);
+    }
+    if let Some((_, node)) = &mut targets {
+        substitute_targets(node, bound, problems);
+    }
+    root.put(targets);
+    root.put(packages);
 }
 
 /// A plan of another format is none of ours.

@@ -90,13 +90,13 @@ pub struct DebianSource {
 
 impl DebianSource {
     /// The package of this name, from where packages come unless a plan says otherwise.
-    pub(crate) fn named(package: String) -> Self {
+    pub(crate) fn named(package: String, keep: Vec<String>) -> Self {
         Self {
             package,
             suite: bookworm(),
             mirror: debian_mirror(),
             components: main_only(),
-            keep: Vec::new(),
+            keep,
             drop: Vec::new(),
             lock: None,
         }

@@ -101,6 +101,8 @@ pub(crate) enum Stop {
     Fault(Fault),
     Io(io::Error),
     Cancelled,
+    /// Its members should be in one directory, and are not.
+    Apart,
 }
 
 impl From<Fault> for Stop {
@@ -122,6 +124,10 @@ impl Stop {
             Self::Fault(fault) => ArchiveError::Fault { archive: archive.to_owned(), fault },
             Self::Io(error) => ArchiveError::Io(error),
             Self::Cancelled => ArchiveError::Cancelled,
+            Self::Apart => {
+                let fault = Fault::Path { path: "/".to_owned(), reason: "has more than one directory" };
+                ArchiveError::Fault { archive: archive.to_owned(), fault }
+            }
         }
     }
 }

@@ -141,6 +141,11 @@ impl Layout {
         self.put(&place.path, meta, kind, kept)
     }
 
+    /// Takes away what is at `path`, and everything below it.
+    pub(crate) fn erase(&mut self, path: &TreePath) {
+        self.nodes.retain(|name, _| name != path && !is_below(name, path));
+    }
+
     /// Puts another name of what is at `target`.
     pub(crate) fn link(&mut self, place: &Place, target: &TreePath, kept: bool) -> Result<(), Fault> {
         let at = match target.parent() {

@@ -115,6 +115,12 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+fn bzip2(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 /// Unpacks `archive` in a sandbox; what is in the tree, a line each, or what is wrong.
 fn unpacked(archive: &[u8]) -> String {
     with(archive, r#"{ "from": "./it" }"#)
@@ -233,7 +239,7 @@ fn every_compression_gives_the_same_tree() {
     0755 /usr dir
     0644 /usr/a 3 B
     ");
-    for archive in [gzip(&tar), xz(&tar), zstd::encode_all(&tar[..], 3).unwrap()] {
+    for archive in [gzip(&tar), bzip2(&tar), xz(&tar), zstd::encode_all(&tar[..], 3).unwrap()] {
         assert_eq!(unpacked(&archive), plain);
     }
     for name in ["data.tar", "data.tar.gz", "data.tar.xz", "data.tar.zst"] {
@@ -249,6 +255,7 @@ fn pieces_that_were_compressed_apart_are_one_archive() {
     assert_eq!(unpacked(&[xz(one), xz(two)].concat()), plain);
     assert_eq!(unpacked(&[xz(one), vec![0; 8], xz(two), vec![0; 4]].concat()), plain);
     assert_eq!(unpacked(&[gzip(one), gzip(two)].concat()), plain);
+    assert_eq!(unpacked(&[bzip2(one), bzip2(two)].concat()), plain);
     let zstd = |bytes: &[u8]| zstd::encode_all(bytes, 3).unwrap();
     assert_eq!(unpacked(&[zstd(one), zstd(two)].concat()), plain);
 }
@@ -498,8 +505,8 @@ fn damage_is_named_with_its_place() {
     error: cannot unpack `./it`: the package is damaged at byte 68: the first member is not `debian-binary`
     error: cannot unpack `./it`: it is a package of format `3.0`, which is not supported: use packages of format 2.0
     error: cannot unpack `./it`: members before `data.tar`: more than 16 is over the limit of 16
-    error: cannot unpack `./it`: it is compressed with bzip2, which is not supported: make it a tar archive: plain, gzip, xz or zstd
-    error: cannot unpack `./it`: it is a zip archive, which is not supported: make it a tar archive: plain, gzip, xz or zstd
+    error: cannot unpack `./it`: the archive is truncated at byte 0: download or make it again
+    error: cannot unpack `./it`: it is a zip archive, which is not supported: make it a tar archive: plain, gzip, bzip2, xz or zstd
     ");
 }
 

@@ -22,6 +22,7 @@ use super::{
     fault::{ArchiveError, Fault, Stop},
     layout::{Content, Kind, Layout, Meta},
     limits,
+    route::Route,
     select::Selection,
     tarball::{self, Member, MemberKind, readable},
 };
@@ -85,6 +86,8 @@ pub(crate) struct Unpacker<'a> {
     contents: Utf8PathBuf,
     /// Bytes of all files so far.
     size: u64,
+    /// Owners and modes are not taken from the archives.
+    plain: bool,
 }
 
 impl<'a> Unpacker<'a> {
@@ -92,7 +95,25 @@ impl<'a> Unpacker<'a> {
     pub(crate) fn new(cx: &'a Cx<'a>, selection: &'a Selection) -> Result<Self, ArchiveError> {
         let contents = cx.out.join(".contents");
         fs_err::create_dir_all(&contents)?;
-        Ok(Self { cx, selection, layout: Layout::default(), contents, size: 0 })
+        Ok(Self { cx, selection, layout: Layout::default(), contents, size: 0, plain: false })
+    }
+
+    /// Every file will belong to root, and can be executed by everybody or nobody.
+    pub(crate) const fn plain(mut self) -> Self {
+        self.plain = true;
+        self
+    }
+
+    /// Begins anew, as if nothing had been added.
+    pub(crate) fn again(self) -> Result<Self, ArchiveError> {
+        fs_err::remove_dir_all(&self.contents)?;
+        fs_err::create_dir(&self.contents)?;
+        Ok(Self { layout: Layout::default(), size: 0, ..self })
+    }
+
+    /// Takes away what is at `path`, and everything below it.
+    pub(crate) fn erase(&mut self, path: &TreePath) {
+        self.layout.erase(path);
     }
 
     /// Adds `archives`, in order, without the first `strip` components of their paths.
@@ -114,16 +135,35 @@ impl<'a> Unpacker<'a> {
                     waiting.by_ref().take(room).map(|archive| (archive, Stream::start(scope, cx, archive))),
                 );
                 let Some((archive, stream)) = begun.pop_front() else { return Ok(()) };
-                let read = stream.and_then(|stream| self.read(stream, strip, meter));
+                let mut route = Route::stripped(strip);
+                let read = stream.and_then(|stream| self.read(stream, &mut route, meter));
                 read.map_err(|stop| stop.of(&archive.label))?;
             }
         })
     }
 
-    fn read(&mut self, mut stream: Stream<'_>, strip: u32, meter: &Meter<'_>) -> Result<(), Stop> {
+    /// Adds one archive along `route`; `false` if it cannot be taken, because its members are not all in one directory.
+    pub(crate) fn add_along(
+        &mut self,
+        archive: &Archive,
+        mut route: Route,
+        meter: &Meter<'_>,
+    ) -> Result<bool, ArchiveError> {
+        let cx = self.cx;
+        let read = thread::scope(|scope| {
+            Stream::start(scope, cx, archive).and_then(|stream| self.read(stream, &mut route, meter))
+        });
+        match read {
+            Ok(()) => Ok(true),
+            Err(Stop::Apart) => Ok(false),
+            Err(stop) => Err(stop.of(&archive.label)),
+        }
+    }
+
+    fn read(&mut self, mut stream: Stream<'_>, route: &mut Route, meter: &Meter<'_>) -> Result<(), Stop> {
         let mut counted = 0;
         while let Some(member) = tarball::next(&mut stream.decoded)? {
-            self.member(member, strip, &mut stream.decoded)?;
+            self.member(member, route, &mut stream.decoded)?;
             let now = stream.consumed.load(Ordering::Relaxed);
             meter.add(now - counted);
             counted = now;
@@ -132,14 +172,14 @@ impl<'a> Unpacker<'a> {
         Ok(())
     }
 
-    fn member(&mut self, member: Member, strip: u32, stream: &mut Decoded<'_>) -> Result<(), Stop> {
+    fn member(&mut self, member: Member, route: &mut Route, stream: &mut Decoded<'_>) -> Result<(), Stop> {
         let rest = member.size + tarball::padding(member.size);
-        let Some(path) = stripped(&member.path, strip)? else {
+        let Some(path) = route.of(&member.path, member.kind == MemberKind::Directory)? else {
             return stream.skip(rest);
         };
         let (place, kept) = self.layout.place(path, self.selection)?;
         let executable = member.mode & 0o111 != 0;
-        let meta = Meta { mode: member.mode, uid: member.uid, gid: member.gid, xattrs: member.xattrs };
+        let meta = if self.plain { plain(&member) } else { own(&member) };
         let kind = match member.kind {
             MemberKind::File => {
                 let content = self.content(stream, member.size, kept, executable)?;
@@ -148,7 +188,7 @@ impl<'a> Unpacker<'a> {
             }
             MemberKind::HardLink(target) => {
                 stream.skip(rest)?;
-                let Some(target) = stripped(&target, strip)? else {
+                let Some(target) = route.of(&target, false)? else {
                     return Err(Fault::Path {
                         path: readable(&target),
                         reason: "is a hard link's target and is stripped",
@@ -271,27 +311,20 @@ impl Settle<'_> {
     }
 }
 
-/// `path` without its first `strip` components; `None` if nothing is left of it.
-///
-/// A leading slash means the root of the tree, as everywhere in an archive.
-fn stripped(path: &str, strip: u32) -> Result<Option<TreePath>, Fault> {
-    let fault = |reason| Fault::Path { path: readable(path), reason };
-    if path.len() > limits::PATH {
-        let value = format!("{} bytes (`{}`)", path.len(), readable(path));
-        return Err(Fault::Limit { what: "a path", value, limit: limits::PATH.to_string() });
-    }
-    if path.is_empty() {
-        return Err(fault("has no name"));
-    }
-    let whole: TreePath = path.parse().map_err(|_| fault("leaves the tree: `..` and NUL are not allowed"))?;
-    if strip == 0 {
-        return Ok(Some(whole));
-    }
-    let rest: Vec<&str> = whole.components().skip(strip as usize).collect();
-    if rest.is_empty() {
-        return Ok(None);
-    }
-    rest.join("/").parse().map(Some).map_err(|_| fault("leaves the tree: `..` and NUL are not allowed"))
+/// What the archive says of a member.
+fn own(member: &Member) -> Meta {
+    Meta { mode: member.mode, uid: member.uid, gid: member.gid, xattrs: member.xattrs.clone() }
+}
+
+/// What holds for a member whoever made the archive.
+fn plain(member: &Member) -> Meta {
+    let mode = match member.kind {
+        MemberKind::Symlink(_) => 0o777,
+        MemberKind::Directory => 0o755,
+        _ if member.mode & 0o111 != 0 => 0o755,
+        _ => 0o644,
+    };
+    Meta { mode, ..Meta::default() }
 }
 
 /// Counts what is read.

@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 
 use bootway_exec::{Cmd, Tool};
-use bootway_plan::{Digest, step};
+use bootway_plan::Digest;
 use camino::Utf8Path;
+
+use super::suite::Suite;
 
 /// Of a `Release` file, which lists every index of a suite: Debian's own have 150 KB.
 pub(crate) const LARGEST: u64 = 16 << 20;
@@ -71,28 +73,22 @@ impl Release {
         }
     }
 
-    /// Why this is not the release that `step` asks for, if it is not.
-    pub(crate) fn objection(&self, step: &step::Debian) -> Option<String> {
-        if step.suite != self.suite && step.suite != self.codename {
+    /// Why this is not the release that `suite` asks for, if it is not.
+    pub(crate) fn objection(&self, suite: &Suite<'_>) -> Option<String> {
+        if suite.name != self.suite && suite.name != self.codename {
             return Some(format!(
                 "it is of suite `{}` (`{}`), not `{}`",
-                self.suite, self.codename, step.suite
+                self.suite, self.codename, suite.name
             ));
         }
         let without = |component: &&String| {
             !self.components.iter().any(|there| there.rsplit('/').next() == Some(component))
         };
-        if let Some(component) = step.components.iter().find(without) {
+        if let Some(component) = suite.components.iter().find(without) {
             return Some(format!("it has no component `{component}`, only {}", quoted(&self.components)));
         }
-        if !self.architectures.contains(&step.arch) {
-            return Some(format!(
-                "it has nothing for `{}`, only for {}",
-                step.arch,
-                quoted(&self.architectures)
-            ));
-        }
-        None
+        let arch = suite.arch.filter(|arch| !self.architectures.iter().any(|there| there == *arch))?;
+        Some(format!("it has nothing for `{arch}`, only for {}", quoted(&self.architectures)))
     }
 }
 

@@ -60,12 +60,7 @@ fn best<'i, 'a>(index: &'i Index<'a>, relation: &Relation<'_>) -> Option<&'i Pac
 fn unknown(index: &Index<'_>, name: &str, step: &step::Debian) -> ResolveError {
     let virtual_of = index.providers(&Relation { name, version: None });
     let remedy = if virtual_of.is_empty() {
-        let nearest = index.names().map(|other| (strsim::jaro_winkler(name, other), other));
-        let nearest = nearest.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(alike, _)| *alike >= ALIKE);
-        nearest.map_or_else(
-            || "look for it at packages.debian.org".to_owned(),
-            |(_, other)| format!("did you mean `{other}`?"),
-        )
+        nearest(name, index.names())
     } else {
         const SHOWN: usize = 5;
         let names: Vec<String> =
@@ -74,6 +69,16 @@ fn unknown(index: &Index<'_>, name: &str, step: &step::Debian) -> ResolveError {
     };
     let place = format!("{} {} ({})", step.suite, step.components.join(" "), step.arch);
     ResolveError::Unknown { package: name.to_owned(), place, remedy }
+}
+
+/// What to say about a name that is none of `names`: the one that it is most like.
+pub(crate) fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> String {
+    let nearest = names.map(|other| (strsim::jaro_winkler(name, other), other));
+    let nearest = nearest.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(alike, _)| *alike >= ALIKE);
+    nearest.map_or_else(
+        || "look for it at packages.debian.org".to_owned(),
+        |(_, other)| format!("did you mean `{other}`?"),
+    )
 }
 
 /// Names are not packages.

@@ -1,4 +1,4 @@
-use bootway_exec::{Cx, Sandbox, ScriptedRunner, SystemRunner};
+use bootway_exec::{Cx, Sandbox, ScriptedRunner, SystemRunner, run};
 use bootway_plan::{Failure, step};
 
 use super::*;
@@ -16,10 +16,10 @@ struct Archive {
 }
 
 /// A directory with a throwaway key.
-struct GnupgHome(tempfile::TempDir);
+pub(super) struct GnupgHome(tempfile::TempDir);
 
 impl GnupgHome {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let home = Self(tempfile::tempdir().unwrap());
         home.gpg(
             "gpg",
@@ -29,7 +29,7 @@ impl GnupgHome {
         home
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(super) fn path(&self, name: &str) -> String {
         self.0.path().join(name).to_str().unwrap().to_owned()
     }
 
@@ -46,7 +46,7 @@ impl GnupgHome {
             .unwrap_or_else(|error| panic!("{error}: install it with `apt-get install gnupg gpgv`"));
     }
 
-    fn clear_sign(&self, text: &str) -> Vec<u8> {
+    pub(super) fn clear_sign(&self, text: &str) -> Vec<u8> {
         fs_err::write(self.path("Release"), text).unwrap();
         self.gpg("gpg", &["--output", &self.path("InRelease"), "--clearsign", &self.path("Release")]);
         fs_err::read(self.path("InRelease")).unwrap()
@@ -274,9 +274,9 @@ fn only_the_new_request_is_resolved() {
     archive.run(&cx, &archive.step(&["libc6", "kmod"]));
     let after = LockFile::read(&path).unwrap();
     let request = |packages: &[&str]| Request::of(&archive.step(packages));
-    assert_eq!(before.find(&request(&["kmod"])), after.find(&request(&["kmod"])));
-    assert!(before.find(&request(&["kmod", "libc6"])).is_none());
-    assert!(after.find(&request(&["kmod", "libc6"])).is_some());
+    assert_eq!(before.packages(&request(&["kmod"])), after.packages(&request(&["kmod"])));
+    assert!(before.packages(&request(&["kmod", "libc6"])).is_none());
+    assert!(after.packages(&request(&["kmod", "libc6"])).is_some());
     // What is kept of the tree is no part of the question.
     let mut keeping = archive.step(&["kmod"]);
     keeping.keep = vec!["usr/bin".to_owned()];
@@ -430,21 +430,7 @@ fn lock_files_that_are_none_are_named() {
 
 #[test]
 fn packages_that_debian_dropped_are_in_its_snapshots() {
-    let locked = Locked {
-        name: "x".to_owned(),
-        version: "1".to_owned(),
-        arch: "amd64".to_owned(),
-        size: 1,
-        sha256: Digest::of(b"x"),
-        path: "pool/x.deb".to_owned(),
-    };
-    let at = |mirror: &str| {
-        let json = serde_json::json!({ "packages": ["x"], "mirror": mirror });
-        let step: step::Debian = serde_json::from_value(json).unwrap();
-        let date = Some("20260711T101637Z".to_owned());
-        let resolution = Resolution { request: Request::of(&step), date, locked: vec![locked.clone()] };
-        urls(&step, &resolution, &locked).join("\n")
-    };
+    let at = |mirror| Pool { mirror, date: Some("20260711T101637Z") }.urls("pool/x.deb").join("\n");
     let urls = [
         "http://deb.debian.org/debian/",
         "https://security.debian.org/debian-security",

@@ -31,23 +31,36 @@ pub fn enter(setup: &Utf8Path, second: bool) -> u8 {
     let parsed: Setup = match read {
         Ok(parsed) => parsed,
         Err(error) => {
-            eprintln!("bootway: {error}");
+            say(&error);
             return 125;
         }
     };
     // It dies with who has started it: entering a namespace has the kernel forget that.
+    if second && parsed.aloud {
+        // It has an environment in it, and with that secrets.
+        let _ = fs_err::remove_file(setup);
+    }
     let verdict = if second { inner(&parsed) } else { outer(&parsed, setup) };
     match verdict {
         Ok(code) => code,
         Err((trouble, what, why)) => {
+            if parsed.aloud {
+                say(&format!("{}: {what}: {why}", trouble.what()));
+            }
             let verdict = Verdict::Failed { trouble, what, why: why.to_string() };
             let written = File::create(&parsed.verdict).and_then(|file| write(&file, &verdict));
             if let Err(error) = written {
-                eprintln!("bootway: {error}");
+                say(&error);
             }
             125
         }
     }
+}
+
+/// What cannot be written where it belongs, or is for a person.
+#[expect(clippy::print_stderr, reason = "this is a program of its own, and nobody above it could say it")]
+fn say(what: &dyn std::fmt::Display) {
+    eprintln!("bootway: {what}");
 }
 
 #[expect(
@@ -118,8 +131,11 @@ fn inner(setup: &Setup) -> Result<u8, Failed> {
         Verdict::Ended { code, signal, .. } => code.unwrap_or_else(|| 128 + signal.unwrap_or(0)),
         Verdict::Failed { .. } => 125,
     };
+    if let (true, Verdict::Failed { trouble, what, why }) = (setup.aloud, &told) {
+        say(&format!("{}: {what}: {why}", trouble.what()));
+    }
     if let Err(error) = write(&verdict, &told) {
-        eprintln!("bootway: {error}");
+        say(&error);
         return Ok(125);
     }
     Ok(u8::try_from(code).unwrap_or(125))
@@ -165,7 +181,7 @@ fn run(
     env: &std::collections::BTreeMap<String, String>,
 ) -> Result<Verdict, Failed> {
     let (program, args) =
-        argv.split_first().map(|(program, args)| (program.as_str(), args)).unwrap_or(("", &[]));
+        argv.split_first().map_or(("", &[][..]), |(program, args)| (program.as_str(), args));
     let start = |trouble, error| (trouble, format!("`{program}` in `{cwd}`"), error);
     if let Err(error) = std::env::set_current_dir(cwd) {
         return Err((Trouble::Start, format!("the directory `{cwd}`"), error));

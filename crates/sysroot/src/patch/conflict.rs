@@ -80,11 +80,11 @@ fn why(text: &Text<'_>, hunk: &Hunk<'_>, nowhere: &Nowhere, whole: bool) -> Stri
     if place < nowhere.from {
         return format!("it fits at line {}, which is before the end of an earlier hunk", place + 1);
     }
-    match there(0).filter(|_| place > 0) {
-        Some(found) => {
-            format!("the file should begin with {}, and begins with {}", line(rows[0]), line(found))
+    match (rows.first(), there(0)) {
+        (Some(row), Some(found)) => {
+            format!("the file should begin with {}, and begins with {}", line(*row), line(found))
         }
-        None => format!("it has no line of the file to go by, and the file has {} lines", text.len()),
+        _ => format!("it has no line of the file to go by, and the file has {} lines", text.len()),
     }
 }
 

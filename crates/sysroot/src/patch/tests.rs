@@ -488,6 +488,11 @@ fn hunks_without_context_are_applied_once() {
     let remove = "--- a/x\n+++ b/x\n@@ -4 +3,0 @@\n-two and a half\n";
     assert_eq!(files.patch(remove), "applied: x");
     assert_eq!(files.read("x"), "0\n1\n2\n3\n");
+    let far = "--- a/x\n+++ b/x\n@@ -11,0 +12 @@\n+11\n";
+    insta::assert_snapshot!(files.patch(far), @"
+    hunk 1 of `x` (line 3 of the diff) does not fit: it has no line of the file to go by, and the file has 4 lines
+    hint: it is for another version of the source: make it anew for this one, or remove it from the plan
+    ");
     insta::assert_snapshot!(files.patch(remove), @"
     hunk 1 of `x` (line 3 of the diff) does not fit: line 4 of the file should be `two and a half`, and is `3`
     hint: it is for another version of the source: make it anew for this one, or remove it from the plan
@@ -522,6 +527,10 @@ fn the_patches_of_debian_are_listed_in_their_order() {
     let run = |series: &str| {
         let files =
             Files::new([("debian/source/format", "3.0 (quilt)\n"), ("debian/patches/series", series)]);
+        for name in ["a.patch", "b.patch", "sub/c.diff", "d"] {
+            files.write(&format!("debian/patches/{name}"), "");
+        }
+        symlink("/dev/zero", files.dir().join("debian/patches/link")).unwrap();
         match quilt(files.dir()) {
             Ok(patches) => patches.iter().map(|(name, strip)| format!("{name} {strip}\n")).collect(),
             Err(error) => error.to_string(),
@@ -536,6 +545,8 @@ fn the_patches_of_debian_are_listed_in_their_order() {
     insta::assert_snapshot!(run("a.patch -R\n"), @"line 1 of `debian/patches/series`: the option `-R` is not known");
     insta::assert_snapshot!(run("a.patch\n../../x\n"), @"line 2 of `debian/patches/series`: the name `../../x` leads upwards");
     insta::assert_snapshot!(run("a.patch -px\n"), @"line 1 of `debian/patches/series`: `x` is no number of components");
+    insta::assert_snapshot!(run("a.patch\n\nz.patch\n"), @"line 3 of `debian/patches/series`: there is no patch `z.patch` beside it");
+    insta::assert_snapshot!(run("link\n"), @"`debian/patches/link` is a symbolic link: only regular files are changed, and only in directories");
     let native = Files::new([("debian/source/format", "3.0 (native)\n"), ("debian/patches/series", "x\n")]);
     assert_eq!(quilt(native.dir()).unwrap(), []);
     let bare = Files::new([("debian/source/format", "3.0 (quilt)\n")]);
