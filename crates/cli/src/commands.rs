@@ -9,6 +9,7 @@ pub(crate) mod gc;
 pub(crate) mod generate;
 pub(crate) mod inside;
 pub(crate) mod inspect;
+pub(crate) mod overrides;
 pub(crate) mod plan;
 pub(crate) mod queue;
 pub(crate) mod report;

@@ -29,8 +29,8 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::commands::{
     build::Build, check::Check, completions::Completions, doctor::Doctor, enter::Enter, gc::Gc,
-    generate::Generate, inside::Inside, inspect::Inspect, plan::Plan, queue::Queue, report::Report,
-    status::Status, targets::Targets, up::Up, vm::Vm,
+    generate::Generate, inside::Inside, inspect::Inspect, overrides::Overrides, plan::Plan, queue::Queue,
+    report::Report, status::Status, targets::Targets, up::Up, vm::Vm,
 };
 use crate::{squashfs::Squashfs, write::Write};
 
@@ -52,6 +52,7 @@ enum Command {
     Build(Build),
     Check(Check),
     Plan(Plan),
+    Overrides(Overrides),
     Status(Status),
     Doctor(Doctor),
     Gc(Gc),
@@ -98,6 +99,7 @@ pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> u8 {
         Command::Build(it) => it.run(cli.color),
         Command::Check(it) => it.run(cli.color),
         Command::Plan(it) => it.run(),
+        Command::Overrides(it) => it.run(),
         Command::Status(it) => it.run(),
         Command::Doctor(it) => it.run(),
         Command::Gc(it) => it.run(),

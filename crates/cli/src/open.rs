@@ -1,14 +1,14 @@
 //! Arguments that name a plan, and what they lead to.
 
 use bootway_engine::{Loaded, Work};
-use bootway_plan::{Failure, Vars};
+use bootway_plan::{Class, Failure, Overrides, Vars};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 
 use crate::demo;
 
 /// Which plan, with which values
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct PlanArgs {
     /// The plan; `plan.toml` here if there is one, else the demo that comes with bootway
     #[arg(value_name = "PLAN.TOML")]
@@ -22,6 +22,63 @@ pub(crate) struct PlanArgs {
     /// Where downloads are kept; inside the work directory unless said
     #[arg(long, value_name = "DIR")]
     pub(crate) cache: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    pub(crate) over: OverrideArgs,
+}
+
+/// Which overrides are put over the plan
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct OverrideArgs {
+    /// Changes to put over the plan; `NAME.overrides.json` beside `NAME.plan.toml`, if it is there, unless said
+    #[arg(long, value_name = "FILE", conflicts_with = "no_overrides")]
+    pub(crate) overrides: Option<Utf8PathBuf>,
+    /// Take the plan as it is written
+    #[arg(long)]
+    pub(crate) no_overrides: bool,
+}
+
+impl OverrideArgs {
+    /// The file of the overrides of `plan`, whether it is there or not.
+    pub(crate) fn file(&self, plan: &Utf8Path) -> Utf8PathBuf {
+        self.overrides.clone().unwrap_or_else(|| {
+            let name = plan.file_name().unwrap_or_default();
+            let stem = name.strip_suffix(".toml").unwrap_or(name);
+            let of = stem.strip_suffix(".plan").unwrap_or(stem);
+            let name = if stem == "plan" { "overrides.json" } else { &format!("{of}.overrides.json") };
+            plan.with_file_name(name)
+        })
+    }
+
+    /// The overrides of `plan` and their file; `None` if there are none.
+    ///
+    /// # Errors
+    ///
+    /// If a file that was named is not there, it cannot be read, or everything that is wrong with it.
+    pub(crate) fn read(&self, plan: &Utf8Path) -> Result<Option<(Overrides, Utf8PathBuf)>, Failure> {
+        if self.no_overrides {
+            return Ok(None);
+        }
+        let file = self.file(plan);
+        let text = match fs_err::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.overrides.is_none() => {
+                return Ok(None);
+            }
+            Err(error) => {
+                let failure = Failure::new(Class::Plan, error.to_string());
+                return Err(failure.because(format!("cannot read the overrides `{file}`")));
+            }
+        };
+        let overrides =
+            Overrides::from_json(&text).map_err(|problems| Failure::of(&problems.in_file(file.as_str())))?;
+        Ok(Some((overrides, file)))
+    }
+
+    /// As they are said in a command line.
+    fn arguments(&self) -> Vec<String> {
+        let file = self.overrides.iter().flat_map(|file| ["--overrides".to_owned(), file.to_string()]);
+        file.chain(self.no_overrides.then(|| "--no-overrides".to_owned())).collect()
+    }
 }
 
 pub(crate) fn parse_var(text: &str) -> Result<(String, String), String> {
@@ -32,7 +89,11 @@ pub(crate) fn parse_var(text: &str) -> Result<(String, String), String> {
 impl PlanArgs {
     /// What the world outside says about variables.
     pub(crate) fn vars(&self) -> Vars {
-        Vars { given: self.vars.iter().cloned().collect(), env: std::env::vars().collect() }
+        Vars {
+            given: self.vars.iter().cloned().collect(),
+            env: std::env::vars().collect(),
+            ..Vars::default()
+        }
     }
 
     /// Reads the plan.
@@ -41,17 +102,40 @@ impl PlanArgs {
     ///
     /// If it cannot be read, or everything that is wrong with it.
     pub(crate) fn load(&self) -> Result<Loaded, Failure> {
+        self.load_for(false)
+    }
+
+    /// The same; nothing is said of overrides if a program reads what is printed.
+    ///
+    /// # Errors
+    ///
+    /// As of [`PlanArgs::load`].
+    pub(crate) fn load_for(&self, programs: bool) -> Result<Loaded, Failure> {
         match &self.plan {
-            Some(plan) => Loaded::from_file(plan, &self.vars()),
-            None if Utf8Path::new("plan.toml").exists() => {
-                Loaded::from_file("plan.toml".into(), &self.vars())
-            }
+            Some(plan) => self.open(plan, programs),
+            None if Utf8Path::new("plan.toml").exists() => self.open("plan.toml".into(), programs),
             None => {
                 let plan = demo::unpack(Utf8Path::new(".bootway"))?;
                 crate::style::say(&format!("no plan named, and no plan.toml here: taking the demo, {plan}"));
-                Loaded::from_file(&plan, &self.vars())
+                self.open(&plan, programs)
             }
         }
+    }
+
+    fn open(&self, plan: &Utf8Path, programs: bool) -> Result<Loaded, Failure> {
+        let over = self.over.read(plan)?;
+        let mut loaded = match over.filter(|(overrides, _)| !overrides.is_empty()) {
+            None => Loaded::from_file(plan, &self.vars())?,
+            Some((overrides, file)) => {
+                let loaded = Loaded::with_overrides(plan, &self.vars(), &overrides, &file)?;
+                if !programs {
+                    crate::style::say(&said(&overrides, &file));
+                }
+                loaded
+            }
+        };
+        loaded.arguments = self.over.arguments();
+        Ok(loaded)
     }
 
     /// Reads the plan that is named, or `plan.toml` here: what is about a project has no demo to fall back on.
@@ -60,8 +144,12 @@ impl PlanArgs {
     ///
     /// If there is none, it cannot be read, or everything that is wrong with it.
     pub(crate) fn load_here(&self) -> Result<Loaded, Failure> {
-        let plan = self.plan.clone().unwrap_or_else(|| "plan.toml".into());
-        Loaded::from_file(&plan, &self.vars())
+        self.open(&self.plan_here(), false)
+    }
+
+    /// The plan that is named, or `plan.toml` here.
+    pub(crate) fn plan_here(&self) -> Utf8PathBuf {
+        self.plan.clone().unwrap_or_else(|| "plan.toml".into())
     }
 
     /// Where the plan's outputs are.
@@ -77,4 +165,11 @@ impl PlanArgs {
             None => work,
         }
     }
+}
+
+/// One line about overrides that are put over a plan.
+pub(crate) fn said(overrides: &Overrides, file: &Utf8Path) -> String {
+    let count = overrides.count();
+    let s = if count == 1 { "" } else { "s" };
+    format!("with {count} override{s} of {file}; `--no-overrides` goes without")
 }

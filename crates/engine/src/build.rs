@@ -198,6 +198,7 @@ fn announce(
 fn arguments(loaded: &Loaded, work: &Work) -> Vec<String> {
     let given = loaded.plan.given().map(|(name, value)| format!("{name}={value}"));
     let mut arguments: Vec<String> = given.flat_map(|it| ["--var".to_owned(), it]).collect();
+    arguments.extend(loaded.arguments.iter().cloned());
     let usual = loaded.dir.join(".bootway").join(loaded.plan.name().as_str());
     if loaded.file.is_some() && work.root() != usual {
         arguments.extend(["--work".to_owned(), work.root().to_string()]);

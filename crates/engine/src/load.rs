@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bootway_plan::{Class, Explain, Failure, Plan, Problems, Spec, Vars, resolve};
+use bootway_plan::{Class, Explain, Failure, Overrides, Plan, Problems, Spec, Vars, resolve};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::work::absolute;
@@ -16,6 +16,8 @@ pub struct Loaded {
     pub file: Option<Utf8PathBuf>,
     /// The directory that paths in the plan start at.
     pub dir: Utf8PathBuf,
+    /// What a rerun line needs besides the plan, its variables and where it works: `--overrides FILE`.
+    pub arguments: Vec<String>,
 }
 
 impl Loaded {
@@ -25,12 +27,39 @@ impl Loaded {
     ///
     /// If it cannot be read, or everything that is wrong with it.
     pub fn from_file(path: &Utf8Path, vars: &Vars) -> Result<Self, Failure> {
-        let text = fs_err::read_to_string(path)
+        Self::load(path, vars, None)
+    }
+
+    /// The same with `overrides` in the plan, which are in the file `from`.
+    ///
+    /// # Errors
+    ///
+    /// If the plan cannot be read, everything that the overrides name and it does not have, or everything that is wrong
+    /// with it.
+    pub fn with_overrides(
+        path: &Utf8Path,
+        vars: &Vars,
+        overrides: &Overrides,
+        from: &Utf8Path,
+    ) -> Result<Self, Failure> {
+        let vars = Vars { overrides: overrides.vars.clone(), ..vars.clone() };
+        Self::load(path, &vars, Some((overrides, from)))
+    }
+
+    fn load(path: &Utf8Path, vars: &Vars, over: Option<(&Overrides, &Utf8Path)>) -> Result<Self, Failure> {
+        let mut text = fs_err::read_to_string(path)
             .map_err(|source| Failure::of(&LoadError::Read { path: path.to_owned(), source }))?;
+        let mut file = path.to_string();
+        if let Some((overrides, from)) = over {
+            text =
+                overrides.apply(&text).map_err(|problems| Failure::of(&problems.in_file(from.as_str())))?;
+            // Its lines are those of the plan as it would be written.
+            file = format!("{path} with {from}");
+        }
         let parent = path.parent().filter(|parent| !parent.as_str().is_empty());
         let dir = absolute(parent.unwrap_or(Utf8Path::new(".")).to_owned());
-        let plan = read(&text, vars).map_err(|problems| Failure::of(&problems.in_file(path.as_str())))?;
-        Ok(Self { plan, file: Some(path.to_owned()), dir })
+        let plan = read(&text, vars).map_err(|problems| Failure::of(&problems.in_file(&file)))?;
+        Ok(Self { plan, file: Some(path.to_owned()), dir, arguments: Vec::new() })
     }
 
     /// Reads, checks and orders the text of a plan whose paths start at `dir`.
@@ -39,7 +68,7 @@ impl Loaded {
     ///
     /// Everything that is wrong with it.
     pub fn from_text(text: &str, dir: &Utf8Path, vars: &Vars) -> Result<Self, Problems> {
-        Ok(Self { plan: read(text, vars)?, file: None, dir: absolute(dir.to_owned()) })
+        Ok(Self { plan: read(text, vars)?, file: None, dir: absolute(dir.to_owned()), arguments: Vec::new() })
     }
 
     /// A path of the plan, as a path of this process.

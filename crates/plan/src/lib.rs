@@ -35,6 +35,7 @@
 #![forbid(unsafe_code)]
 
 mod artifact;
+mod bq2;
 mod diff;
 mod digest;
 mod event;
@@ -44,6 +45,7 @@ mod manifest;
 mod nearest;
 mod node;
 mod ordered;
+mod overrides;
 mod plan;
 mod problem;
 mod reference;
@@ -57,6 +59,7 @@ mod units;
 mod vars;
 
 pub use artifact::{Artifact, ArtifactKind};
+pub use bq2::{ImportProblems, import_bq2};
 pub use diff::{Change, PlanDiff};
 pub use digest::{Digest, Digester, InvalidDigest};
 pub use event::{
@@ -68,6 +71,7 @@ pub use id::{InvalidName, Name, OutputName, StepId};
 pub use manifest::{Entry, EntryKind, InvalidManifest, Manifest, TreePath};
 pub use nearest::nearest;
 pub use ordered::Ordered;
+pub use overrides::{OverrideProblems, Overrides};
 pub use plan::{Phase, Plan, Step};
 pub use problem::{Place, Problem, Problems};
 pub use reference::{InvalidReference, OutputRef, Source};

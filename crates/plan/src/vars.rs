@@ -19,6 +19,8 @@ use crate::{
 pub struct Vars {
     /// From the command line: `--var NAME=VALUE`. Beats everything.
     pub given: BTreeMap<String, String>,
+    /// From overrides. Beats the environment and the default.
+    pub overrides: BTreeMap<String, String>,
     /// The environment; used for variables that name one.
     pub env: BTreeMap<String, String>,
 }
@@ -118,7 +120,7 @@ impl std::fmt::Display for VarValue {
 pub struct Var {
     /// As text; `[secret]` when it is one.
     pub value: String,
-    /// `--var`, `env NAME`, or `default`.
+    /// `--var`, `overrides`, `env NAME`, or `default`.
     pub from: String,
 }
 
@@ -161,8 +163,9 @@ pub(crate) fn bind(table: Option<&Node>, vars: &Vars, problems: &mut Collector<'
             Some((vars.env.get(name).filter(|value| !value.is_empty())?.clone(), format!("env {name}")))
         };
         let given = vars.given.get(&key.text).map(|value| (value.clone(), "--var".to_owned()));
+        let overridden = || Some((vars.overrides.get(&key.text)?.clone(), "overrides".to_owned()));
         let default = || Some((spec.default.as_ref()?.to_string(), "default".to_owned()));
-        let Some((value, from)) = given.or_else(from_env).or_else(default) else {
+        let Some((value, from)) = given.or_else(overridden).or_else(from_env).or_else(default) else {
             let env = spec.env.as_ref().map(|env| format!(" or set {env}")).unwrap_or_default();
             problems.add(&key.span, format!("`{0}` has no value: pass `--var {0}=…`{env}", key.text));
             bound.values.insert(key.text.clone(), String::new());

@@ -35,7 +35,7 @@ pub(crate) struct Build {
 
 impl Build {
     pub(crate) fn run(&self, color: style::When) -> Result<u8, Failure> {
-        let loaded = self.plan.load()?;
+        let loaded = self.plan.load_for(self.run.is_for_programs())?;
         let work = self.plan.work(&loaded);
         let selection = Selection {
             phases: self.phases.clone(),

@@ -42,7 +42,7 @@ enum TierArg {
 
 impl Check {
     pub(crate) fn run(&self, color: style::When) -> Result<u8, Failure> {
-        let loaded = with_targets(self.plan.load()?)?;
+        let loaded = with_targets(self.plan.load_for(self.run.is_for_programs())?)?;
         let tier = match self.tier {
             TierArg::Quick => Tier::Quick,
             TierArg::Build => Tier::Build,

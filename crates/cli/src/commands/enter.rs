@@ -6,7 +6,11 @@ use bootway_plan::{Class, Failure};
 use camino::Utf8PathBuf;
 use clap::Args;
 
-use crate::{open::PlanArgs, program::helper, style};
+use crate::{
+    open::{OverrideArgs, PlanArgs},
+    program::helper,
+    style,
+};
 
 /// Open a shell in the root of a namespace, or where a step has failed
 ///
@@ -28,6 +32,8 @@ pub(crate) struct Enter {
     /// Where outputs, logs and reports go; `.bootway/NAME` beside the plan unless said
     #[arg(long, value_name = "DIR")]
     work: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    over: OverrideArgs,
     /// What to run there instead of a shell
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -36,7 +42,13 @@ pub(crate) struct Enter {
 impl Enter {
     pub(crate) fn run(&self) -> Result<u8, Failure> {
         let plan = self.plan.clone().unwrap_or_else(|| "plan.toml".into());
-        let of = PlanArgs { plan: Some(plan), vars: self.vars.clone(), work: self.work.clone(), cache: None };
+        let of = PlanArgs {
+            plan: Some(plan),
+            vars: self.vars.clone(),
+            work: self.work.clone(),
+            over: self.over.clone(),
+            ..PlanArgs::default()
+        };
         let loaded = of.load()?;
         let (work, runner, helper) = (of.work(&loaded), SystemRunner::default(), helper()?);
         let cmd = if self.failed {

@@ -30,7 +30,7 @@ pub(crate) struct Generate {
 
 impl Generate {
     pub(crate) fn run(&self) -> Result<u8, Failure> {
-        let plan = PlanArgs { plan: self.plan.clone(), vars: self.vars.clone(), work: None, cache: None };
+        let plan = PlanArgs { plan: self.plan.clone(), vars: self.vars.clone(), ..PlanArgs::default() };
         let loaded = plan.load_here()?;
         let files = files(&loaded, &self.what)?;
         if self.check {

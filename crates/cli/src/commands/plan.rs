@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use bootway_engine::{Loaded, Work, layouts, preview};
 use bootway_exec::SystemRunner;
-use bootway_plan::{Bytes, Class, DiskMap, Failure, PlanDiff, StepId, exit_code};
+use bootway_plan::{Bytes, Class, DiskMap, Failure, Name, PlanDiff, StepId, exit_code, import_bq2};
 use camino::{Utf8Path, Utf8PathBuf};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::{open::PlanArgs, program::helper};
 
@@ -27,11 +27,24 @@ pub(crate) struct Plan {
     /// What has changed since another plan, or since an earlier state of this one kept with `--json`
     #[arg(long, value_name = "OTHER")]
     diff: Option<Utf8PathBuf>,
+    /// Print the plan that a plan of another program is, which is named instead of the plan
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["commands", "graph", "diff", "json"], requires = "plan")]
+    import: Option<Foreign>,
+}
+
+/// A program with plans of its own
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Foreign {
+    /// bootstrap-qcow2: the JSON of its sysroot builder, formats 1 and 2
+    Bq2,
 }
 
 impl Plan {
     pub(crate) fn run(&self) -> Result<u8, Failure> {
-        let loaded = self.of.load()?;
+        if let (Some(Foreign::Bq2), Some(file)) = (self.import, &self.of.plan) {
+            return import(file);
+        }
+        let loaded = self.of.load_for(self.json)?;
         let work = self.of.work(&loaded);
         if self.commands {
             return say_commands(&loaded, &work, None, false);
@@ -64,6 +77,17 @@ impl Plan {
             failed(error.to_string()).hint("keep a state of a plan with `bootway plan --json > STATE.json`")
         })
     }
+}
+
+/// Prints a plan of bootstrap-qcow2 as a plan of ours.
+fn import(file: &Utf8Path) -> Result<u8, Failure> {
+    let text = fs_err::read_to_string(file).map_err(|error| {
+        Failure::new(Class::Plan, error.to_string()).because(format!("cannot read `{file}`"))
+    })?;
+    let text = import_bq2(&text, &Name::fixed("sysroot"))
+        .map_err(|problems| Failure::of(&problems).because(format!("`{file}`")))?;
+    crate::print(&text);
+    Ok(exit_code::DONE)
 }
 
 /// Prints the commands of every step, or of those in `only`; as JSON, a line for each step with its phase and environment.

@@ -19,7 +19,7 @@ pub(crate) struct Status {
 
 impl Status {
     pub(crate) fn run(&self) -> Result<u8, Failure> {
-        let loaded = self.plan.load()?;
+        let loaded = self.plan.load_for(self.json)?;
         let work = self.plan.work(&loaded);
         let states = status(&loaded, &work, &SystemRunner::default());
         if self.json {

@@ -111,7 +111,12 @@ impl Up {
     }
 
     fn plan_args(&self) -> PlanArgs {
-        PlanArgs { plan: self.plan.clone(), vars: self.vars.clone(), work: self.work.clone(), cache: None }
+        PlanArgs {
+            plan: self.plan.clone(),
+            vars: self.vars.clone(),
+            work: self.work.clone(),
+            ..PlanArgs::default()
+        }
     }
 
     /// The target that is meant; `None` if there is none of that name, which was said.

@@ -23,7 +23,7 @@ pub(crate) fn targets(args: &[OsString]) -> Option<String> {
     if plan.is_none() && !Utf8PathBuf::from("plan.toml").exists() {
         return Some("\nTargets: there is no plan.toml here\n".to_owned());
     }
-    let text = list(&PlanArgs { plan, vars: Vec::new(), work: None, cache: None });
+    let text = list(&PlanArgs { plan, ..PlanArgs::default() });
     Some(
         text.unwrap_or_else(|failure| format!("\nTargets: cannot be listed: {}\n", failure.chain.join(": "))),
     )

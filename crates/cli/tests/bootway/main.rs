@@ -18,6 +18,7 @@ mod kill;
 mod killed_vm;
 mod nix;
 mod ordinary;
+mod overrides;
 mod packages;
 mod ports;
 mod prebuilt;

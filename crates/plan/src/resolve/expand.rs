@@ -22,7 +22,7 @@ pub(super) fn expand(spec: &Spec, problems: &mut Collector<'_>) -> Vec<PhaseSpec
         let mut steps = Vec::new();
         for step in &phase.steps {
             let Action::Packages(packages) = &step.action else {
-                steps.push(step.clone());
+                steps.push(placed(step, phase));
                 continue;
             };
             for (name, package) in chosen(spec, phase, step, packages, problems) {
@@ -49,6 +49,16 @@ pub(super) fn expand(spec: &Spec, problems: &mut Collector<'_>) -> Vec<PhaseSpec
         }
     }
     phases
+}
+
+/// A step; a package that is written as one goes where its phase says unless it says so itself.
+fn placed(step: &StepSpec, phase: &PhaseSpec) -> StepSpec {
+    let mut step = step.clone();
+    if let Action::Package(package) = &mut step.action {
+        package.install_prefix = package.install_prefix.take().or_else(|| phase.install_prefix.clone());
+        package.destdir = package.destdir.take().or_else(|| phase.destdir.clone());
+    }
+    step
 }
 
 /// What phases say of packages must be about packages, and packages of phases.
