@@ -150,13 +150,13 @@ pub fn import_bq2(text: &str, name: &Name) -> Result<String, ImportProblems> {
 pub(crate) fn extra_step(
     step: &Changes,
     phase: &str,
-    destdir: Option<String>,
-    namespace: Option<String>,
+    destdir: Option<&str>,
+    namespace: Option<&str>,
     is_taken: impl Fn(&str) -> bool,
 ) -> Result<Changes, String> {
     let step: Step = serde_json::from_value(literal(Value::Object(step.clone())))
         .map_err(|error| format!("this is no step: {error}"))?;
-    let place = Place { namespace: namespace.as_deref(), destdir: destdir.as_deref(), origins: &[] };
+    let place = Place { namespace, destdir, origins: &[] };
     let Instead::Step(entries) = step::convert(&step, &place)? else {
         return Err(format!("a step of strategy `{}` does nothing here: leave it out", step.strategy));
     };
@@ -203,7 +203,7 @@ pub(crate) fn name_in(phase: &str, text: &str) -> String {
 
 /// A patch as a path of the plan.
 pub(crate) fn patch(text: &str) -> String {
-    let is_patch = text.ends_with(".patch") || text.ends_with(".diff");
+    let is_patch = matches!(text.rsplit_once('.'), Some((_, "patch" | "diff")));
     let is_path = ["./", "../", "/"].iter().any(|start| text.starts_with(start));
     if is_patch && !is_path && !text.contains(':') { format!("./{text}") } else { text.to_owned() }
 }

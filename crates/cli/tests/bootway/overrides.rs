@@ -154,7 +154,7 @@ fn backport_writes_them_into_the_plan_which_stays_what_it_was_with_them() {
      help = "version of the Debian kernel that boots it: linux-image-VERSION is a package of bookworm"
      
      [machine.pc]
-    @@ -69,7 +69,7 @@
+    @@ -71,7 +71,7 @@
        [phase.step.debian]
        packages = [
          "bc", "bzip2", "coreutils", "dash", "diffutils", "file", "findutils", "gawk", "gcc", "grep", "gzip", "hostname",
@@ -163,7 +163,7 @@ fn backport_writes_them_into_the_plan_which_stays_what_it_was_with_them() {
        ]
        dependencies = true
        drop = ["usr/share/doc/**", "usr/share/man/**", "usr/share/locale/**"]
-    @@ -97,10 +97,14 @@
+    @@ -99,10 +99,14 @@
      description = "headers, a C library and another library, for what is built with them"
      namespace = "seed"
      install-prefix = "/opt/sysroot"
@@ -178,7 +178,7 @@ fn backport_writes_them_into_the_plan_which_stays_what_it_was_with_them() {
        [[phase.step]]
        name = "sysroot-packages"
        packages = { prefix = "sysroot-" }
-    @@ -114,6 +118,9 @@
+    @@ -116,6 +120,9 @@
      
        [phase.package.musl]
        configure-flags-add = ["--disable-static", "--syslibdir=/lib"]

@@ -15,21 +15,21 @@ pub(super) fn convert(step: &Step, place: &Place<'_>) -> Result<Instead, String>
         | "llvm" | "cmake" => inside(step, place, package(step, place)?),
         "write-file" => {
             let text = step.content.clone().unwrap_or_default();
-            edits(step, place, vec![json!({ "write": { "path": path(step, place)?, "text": text } })])
+            edits(step, place, &[json!({ "write": { "path": path(step, place)?, "text": text } })])
         }
         "symlink" => {
             let target =
                 step.content.clone().ok_or("it has no `content`, which says where the link leads")?;
-            edits(step, place, vec![json!({ "symlink": { "path": path(step, place)?, "target": target } })])
+            edits(step, place, &[json!({ "symlink": { "path": path(step, place)?, "target": target } })])
         }
         "remove-tree" => {
             let path = path(step, place)?;
             if path.split('/').all(|part| matches!(part, "" | ".")) {
                 return Err("`/` is never removed".to_owned());
             }
-            edits(step, place, vec![json!({ "remove": { "path": path } })])
+            edits(step, place, &[json!({ "remove": { "path": path } })])
         }
-        "prepare-rootfs" => edits(step, place, files(step, place)?),
+        "prepare-rootfs" => edits(step, place, &files(step, place)?),
         "copy-tree" => {
             let from = step.workdir.as_ref().ok_or("it has no `workdir`, which says what is copied")?;
             let to = format!("/{}", path(step, place)?);
@@ -95,7 +95,7 @@ fn inside(step: &Step, place: &Place<'_>, action: Vec<(&'static str, Value)>) ->
     Ok(Instead::Step(entries))
 }
 
-fn edits(step: &Step, place: &Place<'_>, edits: Vec<Value>) -> Result<Instead, String> {
+fn edits(step: &Step, place: &Place<'_>, edits: &[Value]) -> Result<Instead, String> {
     inside(step, place, vec![("edit", json!({ "edits": edits }))])
 }
 

@@ -201,7 +201,7 @@ fn add_step(
     ids: &mut Vec<String>,
 ) -> Result<(), String> {
     let step = if step.contains_key("strategy") {
-        let place = |key: &str| phase.get(key).and_then(Item::as_str).map(str::to_owned);
+        let place = |key: &str| phase.get(key).and_then(Item::as_str);
         let is_taken = |name: &str| ids.iter().any(|id| id == name);
         crate::bq2::extra_step(step, phase_name, place("destdir"), place("namespace"), is_taken)?
     } else {

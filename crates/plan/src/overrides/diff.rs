@@ -147,10 +147,7 @@ pub(super) fn plain(before: &Json, after: &Json) -> Changes {
     for (key, new) in entries(before, after) {
         let old = &before[&key];
         match (old, &new) {
-            (Json::Object(_), Json::Null) if key == "env" || key == "config" => {
-                changes.insert(key, Json::Object(entries(old, &new)));
-            }
-            (Json::Object(_), Json::Object(_)) | (Json::Null, Json::Object(_))
+            (Json::Object(_), Json::Object(_) | Json::Null) | (Json::Null, Json::Object(_))
                 if key == "env" || key == "config" =>
             {
                 changes.insert(key, Json::Object(entries(old, &new)));
@@ -185,9 +182,8 @@ fn phases(old: &DocumentMut, new: &DocumentMut, overrides: &mut Overrides, mista
         let mut changes = PhaseChanges::default();
         for (key, value) in entries(old_phase, phase) {
             match key.as_str() {
-                "step" | "package" => (),
+                "name" | "step" | "package" => (),
                 "env" => changes.env = entries(&old_phase["env"], &value),
-                "name" => (),
                 _ => {
                     changes.set.insert(key, value);
                 }
