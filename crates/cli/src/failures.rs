@@ -45,15 +45,14 @@ struct Record<'a> {
     rerun: String,
 }
 
-/// Writes a file for each step of the run that failed; the files.
+/// Writes a file for each step of the run that failed.
 ///
 /// One that cannot be written is said, and takes nothing away from the failure itself.
-pub(crate) fn write(work: &Work, loaded: &Loaded, report: &Report, run_dir: &Utf8Path) -> Vec<Utf8PathBuf> {
+pub(crate) fn write(work: &Work, loaded: &Loaded, report: &Report, run_dir: &Utf8Path) {
     let failed = report.steps.iter().filter_map(|step| match &step.state {
         State::Failed(failure) => Some((step, failure)),
         _ => None,
     });
-    let mut files = Vec::new();
     for (of_run, failure) in failed {
         let Some(step) = loaded.plan.step(of_run.id.as_str()) else { continue };
         let record = record(work, loaded, report, run_dir, of_run, step, failure);
@@ -61,14 +60,10 @@ pub(crate) fn write(work: &Work, loaded: &Loaded, report: &Report, run_dir: &Utf
         let file = work.failures().join(name);
         let text = serde_json::to_string_pretty(&record).expect("plain data") + "\n";
         let written = fs_err::create_dir_all(work.failures()).and_then(|()| fs_err::write(&file, text));
-        match written {
-            Ok(()) => files.push(file),
-            Err(error) => {
-                style::say(&format!("the failure of `{}` could not be written down: {error}", step.id))
-            }
+        if let Err(error) = written {
+            style::say(&format!("the failure of `{}` could not be written down: {error}", step.id));
         }
     }
-    files
 }
 
 fn record<'a>(
@@ -109,7 +104,7 @@ fn record<'a>(
 
 /// A time as a part of a file's name.
 fn file_time(time: &str) -> String {
-    time.chars().filter(|c| c.is_ascii_alphanumeric()).collect()
+    time.chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
 /// The file of the last failure, if there is one.

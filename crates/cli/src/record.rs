@@ -117,7 +117,9 @@ pub(crate) fn record_by(
     let whole = Whole::new(work, &run_dir);
     let (outcome, report) =
         watch(sinks, |emit| build(loaded, machine, &options, &|event| whole.emit(event, emit)));
-    let failures = if args.no_report { Vec::new() } else { failures::write(work, loaded, &report, &run_dir) };
+    if !args.no_report {
+        failures::write(work, loaded, &report, &run_dir);
+    }
     let kept = keep(work, &run_dir, &report, args);
     // A queue that cannot be read takes nothing away from the run.
     if let Err(failure) = queue::after_run(&loaded.dir, &run_dir, &report) {
@@ -130,8 +132,7 @@ pub(crate) fn record_by(
     }
     if !args.json {
         let style = style::terminal(color, args.verbose);
-        let mut places = places(&run_dir, &outcome, args);
-        places.extend(failures.first().map(|file| ("failure", short(file))));
+        let places = places(&run_dir, &outcome, args);
         let places: Vec<_> = places.iter().map(|(name, path)| (*name, path.as_path())).collect();
         style::say(summary(&report, &style, &places).trim_end());
         if is_tier {
