@@ -397,6 +397,12 @@ fn help_says_what_is_changed_and_when() {
           --cache <DIR>
               Where downloads are kept; inside the work directory unless said
 
+          --overrides <FILE>
+              Changes to put over the plan; `NAME.overrides.json` beside `NAME.plan.toml`, if it is there, unless said
+
+          --no-overrides
+              Take the plan as it is written
+
           --apply
               Remove what is listed; what a root kept stays in the store until that is collected
 
