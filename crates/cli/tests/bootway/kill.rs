@@ -29,7 +29,7 @@ fn a_killed_run_is_continued_with_the_same_bytes() {
 }
 
 /// Starts a build and kills it when its log has `events` lines; whether it was still running.
-fn kill_after(project: &Project, build: &[&str], events: usize) -> bool {
+pub(crate) fn kill_after(project: &Project, build: &[&str], events: usize) -> bool {
     let mut child = start(&mut project.command(build));
     let log = project.path().join(".bootway/test/runs");
     let seen = || {
@@ -45,7 +45,7 @@ fn kill_after(project: &Project, build: &[&str], events: usize) -> bool {
     running
 }
 
-fn lines(path: &Utf8Path) -> usize {
+pub(crate) fn lines(path: &Utf8Path) -> usize {
     fs_err::read_to_string(path).map_or(0, |text| text.lines().count())
 }
 

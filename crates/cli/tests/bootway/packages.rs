@@ -4,7 +4,7 @@ use camino::Utf8PathBuf;
 
 use crate::{
     project::{Project, digest, from_error, oracle},
-    sysroot::tree,
+    sysroot::{built, tree},
 };
 
 /// As small as a package can be that is configured, built and installed.
@@ -40,14 +40,6 @@ const ROOTFS: &str = "[[phase]]\nname = \"out\"\n[[phase.step]]\nname = \"tree\"
 fn write_plan(project: &Project, text: &str) {
     let head = "format = 1\nname = \"test\"\nepoch = 1735689600\n[namespace.tools]\nrootfs = \"host\"\n";
     project.write("test.plan.toml", head.to_owned() + text);
-}
-
-#[track_caller]
-fn built(project: &Project, args: &[&str]) -> String {
-    let all: Vec<&str> = ["build", "test.plan.toml"].iter().chain(args).copied().collect();
-    let run = project.bootway(&all);
-    assert_eq!(run.code, 0, "{}", run.stderr);
-    run.stderr
 }
 
 #[test]
