@@ -59,13 +59,3 @@ pub fn file() -> Utf8PathBuf {
     let name = format!("bootway-fuzz-image-{}", std::process::id());
     Utf8PathBuf::from_path_buf(std::env::temp_dir().join(name)).expect("a directory in UTF-8")
 }
-
-/// Writes what libFuzzer begins with into the directory that the environment names; each has a name of its own.
-pub fn seeds(seeds: impl FnOnce() -> Vec<(String, Vec<u8>)>) {
-    let Some(dir) = std::env::var_os("BOOTWAY_FUZZ_SEEDS") else { return };
-    let dir = std::path::Path::new(&dir);
-    std::fs::create_dir_all(dir).expect("no directory for seeds");
-    for (name, bytes) in seeds() {
-        std::fs::write(dir.join(name), bytes).expect("a seed cannot be written");
-    }
-}

@@ -2,13 +2,14 @@
 #![no_main]
 
 mod image;
+mod seeds;
 
 use std::process::Command;
 
 use bootway_plan::ArtifactKind;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(init: image::seeds(images), |bytes: &[u8]| image::examine(ArtifactKind::Iso, bytes));
+fuzz_target!(init: seeds::write(images), |bytes: &[u8]| image::examine(ArtifactKind::Iso, bytes));
 
 /// What xorriso makes, as small as it does.
 #[expect(clippy::disallowed_methods, reason = "the images are somebody else's")]

@@ -6,6 +6,7 @@
 #![no_main]
 
 mod image;
+mod seeds;
 mod ustar;
 
 use bootway_plan::{ArtifactKind, Digest};
@@ -14,7 +15,7 @@ use libfuzzer_sys::fuzz_target;
 const MOST: usize = 9;
 const BETWEEN: &[u8] = b"\n--\n";
 
-fuzz_target!(init: image::seeds(images), |bytes: &[u8]| {
+fuzz_target!(init: seeds::write(images), |bytes: &[u8]| {
     let Some((kind, bytes)) = bytes.split_first() else { return };
     let mut archive = Vec::new();
     let pieces = filled_in(bytes);

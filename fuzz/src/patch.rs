@@ -3,6 +3,8 @@
 //! Whatever it is, nothing outside of the directory changes, and after an error nothing inside does.
 #![no_main]
 
+mod seeds;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -22,7 +24,7 @@ const FILES: [(&str, &str); 4] = [
 ];
 const OUTSIDE: &str = "not to be changed\n";
 
-fuzz_target!(init: seeds(), |bytes: &[u8]| {
+fuzz_target!(init: seeds::write(diffs), |bytes: &[u8]| {
     let Some((strip, diff)) = bytes.split_first() else { return };
     let base = std::env::temp_dir().join(format!("bootway-fuzz-patch-{}", std::process::id()));
     let _ = fs::remove_dir_all(&base);
@@ -67,11 +69,8 @@ fn all(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-/// Writes what libFuzzer begins with: everything that a diff can say.
-fn seeds() {
-    let Some(dir) = std::env::var_os("BOOTWAY_FUZZ_SEEDS") else { return };
-    let dir = Path::new(&dir);
-    fs::create_dir_all(dir).expect("no directory for seeds");
+/// Everything that a diff can say.
+fn diffs() -> Vec<(String, Vec<u8>)> {
     let names = "--- a/x\n+++ b/x\n";
     let new = "--- /dev/null\n+++ b/new/x\n@@ -0,0 +1,2 @@\n+1\n+2\n";
     let git = "diff --git a/src/x.c b/y\nsimilarity index 90%\n";
@@ -92,7 +91,5 @@ fn seeds() {
         ("link", "--- a/link\n+++ b/link\n@@ -1 +1 @@\n-not to be changed\n+changed\n".to_owned()),
         ("twice", format!("{names}@@ -1,2 +1,2 @@\n-1\n+one\n 2\n{names}@@ -1,2 +1,2 @@\n one\n-2\n+two\n")),
     ];
-    for (name, text) in texts {
-        fs::write(dir.join(name), [b"\x01", text.as_bytes()].concat()).expect("a seed cannot be written");
-    }
+    texts.map(|(name, text)| (name.to_owned(), [b"\x01", text.as_bytes()].concat())).to_vec()
 }

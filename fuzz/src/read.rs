@@ -4,7 +4,7 @@
 //! the directory that the environment names: a program of its own for that would need everything built twice.
 #![no_main]
 
-mod seeds;
+mod squashfs_seeds;
 
 use bootway_squashfs::read::{Image, Verify};
 use libfuzzer_sys::fuzz_target;
@@ -45,6 +45,6 @@ fuzz_target!(init: init(), |bytes: &[u8]| {
 
 fn init() {
     if let Some(dir) = std::env::var_os("BOOTWAY_FUZZ_SEEDS") {
-        seeds::write(dir.as_ref()).expect("a seed cannot be written");
+        squashfs_seeds::write(dir.as_ref()).expect("a seed cannot be written");
     }
 }

@@ -2,12 +2,13 @@
 #![no_main]
 
 mod image;
+mod seeds;
 mod ustar;
 
 use bootway_plan::ArtifactKind;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(init: image::seeds(archives), |bytes: &[u8]| {
+fuzz_target!(init: seeds::write(archives), |bytes: &[u8]| {
     // What follows the first byte is as it is, or with checksums that are right.
     let Some((mode, layer)) = bytes.split_first() else { return };
     let mut layer = layer.to_vec();

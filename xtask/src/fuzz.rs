@@ -1,9 +1,8 @@
 //! Feeds the parsers of other people's images with what libFuzzer makes up, and fails on a crash, on a second, on half
 //! a gigabyte.
 //!
-//! The harnesses are in `fuzz/`, `crates/chromeos/fuzz/` and `crates/nix/fuzz/`, outside the workspace: they need a C++
-//! compiler for libFuzzer, and counters in every branch of the parsers. The compiler makes those with options that are
-//! stable, so that no other toolchain is needed.
+//! The harnesses are in `fuzz/`, outside the workspace: they need a C++ compiler for libFuzzer, and counters in every
+//! branch of the parsers. The compiler makes those with options that are stable, so that no other toolchain is needed.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -30,27 +29,26 @@ const FLAGS: &str = "--cfg fuzzing -C passes=sancov-module -C llvm-args=-sanitiz
 /// As many as have a processor each on the smallest machine that does this.
 const AT_ONCE: usize = 2;
 
-/// The harnesses: each program, where it is built, and how long an input may be.
+/// The harnesses: each program, and how long an input may be.
 const PARSERS: [Parser; 15] = [
-    parser("read", IMAGES, 32 << 10),
-    parser("tar", IMAGES, 16 << 10),
-    parser("iso", IMAGES, 128 << 10),
-    parser("oci", IMAGES, 8 << 10),
-    parser("patch", IMAGES, 4 << 10),
-    parser("kernel_partition", CHROMEOS, 64 << 10),
-    parser("kernel_payload", CHROMEOS, 32 << 10),
-    parser("initramfs", CHROMEOS, 32 << 10),
-    parser("fit", CHROMEOS, 16 << 10),
-    parser("zip", CHROMEOS, 16 << 10),
-    parser("gpt", CHROMEOS, 40 << 10),
-    parser("ext", CHROMEOS, 128 << 10),
-    parser("cpio", CHROMEOS, 8 << 10),
-    parser("registration", NIX, 4 << 10),
-    parser("nar", NIX, 1 << 10),
+    parser("read", 32 << 10),
+    parser("tar", 16 << 10),
+    parser("iso", 128 << 10),
+    parser("oci", 8 << 10),
+    parser("patch", 4 << 10),
+    parser("kernel_partition", 64 << 10),
+    parser("kernel_payload", 32 << 10),
+    parser("initramfs", 32 << 10),
+    parser("fit", 16 << 10),
+    parser("zip", 16 << 10),
+    parser("gpt", 40 << 10),
+    parser("ext", 128 << 10),
+    parser("cpio", 8 << 10),
+    parser("registration", 4 << 10),
+    parser("nar", 1 << 10),
 ];
-const IMAGES: &str = "fuzz/Cargo.toml";
-const CHROMEOS: &str = "crates/chromeos/fuzz/Cargo.toml";
-const NIX: &str = "crates/nix/fuzz/Cargo.toml";
+/// One package for all: what they read is built once.
+const MANIFEST: &str = "fuzz/Cargo.toml";
 
 /// Feed the parsers with damaged images
 #[derive(Debug, Args)]
@@ -67,12 +65,11 @@ pub(crate) struct Fuzz {
 #[derive(Clone, Copy)]
 struct Parser {
     name: &'static str,
-    manifest: &'static str,
     longest: u32,
 }
 
-const fn parser(name: &'static str, manifest: &'static str, longest: u32) -> Parser {
-    Parser { name, manifest, longest }
+const fn parser(name: &'static str, longest: u32) -> Parser {
+    Parser { name, longest }
 }
 
 impl Fuzz {
@@ -80,13 +77,7 @@ impl Fuzz {
         let wanted =
             |parser: &Parser| self.parsers.is_empty() || self.parsers.iter().any(|it| it == parser.name);
         let parsers: Vec<_> = PARSERS.into_iter().filter(wanted).collect();
-        for manifest in [IMAGES, CHROMEOS, NIX] {
-            let bins = parsers.iter().filter(|parser| parser.manifest == manifest);
-            let bins: Vec<_> = bins.flat_map(|parser| ["--bin", parser.name]).collect();
-            if !bins.is_empty() {
-                build(manifest, &bins)?;
-            }
-        }
+        build(&parsers)?;
         // Some parsers read files: those are in memory, and libFuzzer ends without removing them.
         let scratch = Utf8PathBuf::from(format!("/dev/shm/bootway-fuzz-{}", std::process::id()));
         fs_err::create_dir_all(&scratch).map_err(io)?;
@@ -106,9 +97,9 @@ impl Fuzz {
     }
 }
 
-fn build(manifest: &str, bins: &[&str]) -> Done {
-    cargo(["build", "--release", "--quiet", "--manifest-path", manifest, "--target", TARGET])
-        .args(bins.iter().copied())
+fn build(parsers: &[Parser]) -> Done {
+    cargo(["build", "--release", "--quiet", "--manifest-path", MANIFEST, "--target", TARGET])
+        .args(parsers.iter().flat_map(|parser| ["--bin", parser.name]))
         .args(["--target-dir", root().join("target/fuzz").as_str()])
         .env("RUSTFLAGS", FLAGS)
         .run()
