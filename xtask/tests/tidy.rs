@@ -90,6 +90,23 @@ const GUEST_PATHS: [&str; 6] = [
     "crates/vm/src/boot/tests/exact/over_ssh.rs",
 ];
 
+/// What a test tells to install, `cargo xtask setup` installs: a machine that is new has it, then.
+#[test]
+fn what_messages_tell_to_install_is_installed_by_setup() {
+    let listed = fs_err::read_to_string(root().join("xtask/src/packages.rs")).unwrap();
+    let is_listed = |name: &str| listed.contains(&format!("package(\"{name}\""));
+    let name = |text: &str| {
+        let end = text.find(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || "+.-".contains(c)));
+        text[..end.unwrap_or(text.len())].trim_end_matches('.').to_owned()
+    };
+    none(sources().flat_map(|file| {
+        let commands = ["apt install ", "apt-get install "];
+        let told = commands.iter().flat_map(|command| file.text.split(command).skip(1).map(name));
+        let missing = told.filter(|name| !name.is_empty() && !is_listed(name));
+        missing.map(|name| format!("{}: `{name}` is not in PACKAGES of xtask", file.path)).collect::<Vec<_>>()
+    }));
+}
+
 #[test]
 fn no_snapshot_waits_for_review() {
     none(tracked().into_iter().filter_map(|path| {

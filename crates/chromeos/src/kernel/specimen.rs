@@ -62,7 +62,9 @@ pub fn filter_in(dir: &str, program: &str, args: &[&str], package: &str, input: 
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap_or_else(|error| panic!("`{program}` does not start: {error}; apt install {package}"));
+        .unwrap_or_else(|error| {
+            panic!("`{program}` does not start: {error}; `cargo xtask setup` installs {package}")
+        });
     let mut stdin = child.stdin.take().expect("it is piped");
     let output = std::thread::scope(|scope| {
         scope.spawn(move || stdin.write_all(input));
