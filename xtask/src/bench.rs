@@ -106,7 +106,7 @@ impl Bench {
 }
 
 /// The path of a program that was built for release, `examples/NAME` or `NAME`.
-fn released(program: &str) -> String {
+pub(crate) fn released(program: &str) -> String {
     let target = std::env::var("CARGO_TARGET_DIR").map_or_else(|_| root().join("target"), Utf8PathBuf::from);
     target.join("release").join(program).into_string()
 }

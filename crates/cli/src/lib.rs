@@ -28,7 +28,7 @@ use bootway_plan::{Failure, exit_code};
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::commands::{
-    build::Build, check::Check, completions::Completions, doctor::Doctor, enter::Enter, gc::Gc,
+    build::Build, check::Check, completions::Completions, diff::Diff, doctor::Doctor, enter::Enter, gc::Gc,
     generate::Generate, inside::Inside, inspect::Inspect, overrides::Overrides, plan::Plan, queue::Queue,
     report::Report, status::Status, targets::Targets, up::Up, vm::Vm,
 };
@@ -64,6 +64,7 @@ enum Command {
     Report(Report),
     Queue(Queue),
     Inspect(Inspect),
+    Diff(Diff),
     Write(Write),
     Squashfs(Squashfs),
     Completions(Completions),
@@ -111,6 +112,7 @@ pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> u8 {
         Command::Report(it) => it.run(),
         Command::Queue(it) => it.run(),
         Command::Inspect(it) => it.run(),
+        Command::Diff(it) => it.run(),
         Command::Write(it) => it.run(cli.color),
         Command::Squashfs(it) => it.run(cli.color, &notes),
         Command::Completions(it) => it.run(),

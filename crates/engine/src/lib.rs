@@ -39,6 +39,7 @@
 mod build;
 mod chosen;
 mod chromebook;
+mod difference;
 mod digests;
 mod dispatch;
 mod doctor;
@@ -68,6 +69,7 @@ mod work;
 pub use bootway_sysroot::enter;
 pub use build::{Machine, Options, Seen, build};
 pub use chosen::selected;
+pub use difference::{BuildDifference, OutputDifference, difference, is_work};
 pub use doctor::{Missing, doctor, no_kvm};
 pub use enter::{enter_failed, enter_namespace};
 pub use gc::{Collected, Garbage, Item, Keep, Removed, What, collect, collect_command, garbage};

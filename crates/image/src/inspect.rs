@@ -24,9 +24,10 @@ mod runs;
 mod show;
 mod volume;
 
+pub(crate) use report::look_into;
 pub use report::{FsReport, ImageKind, ImageReport, PartitionReport, look};
 pub use runs::container_commands;
-use volume::Volume;
+pub(crate) use volume::Volume;
 
 /// How much of a file is searched for `contains`.
 const MAX_CONTENT: u64 = 64 << 20;
@@ -40,7 +41,7 @@ const MAX_NAMED: usize = 5;
 /// If an expectation is not met, after all were looked at; or if the image cannot be read.
 pub fn inspect(cx: &Cx<'_>, step: &step::Inspect) -> Result<Vec<StepOutput>, InspectError> {
     let input = cx.input(&step.image)?;
-    let (report, container) = report::look_into(&input.path)?;
+    let (report, container) = look_into(&input.path)?;
     let file = if fs_err::metadata(&input.path)?.is_dir() {
         None
     } else {

@@ -25,6 +25,7 @@
 #![forbid(unsafe_code)]
 
 mod class;
+mod compare;
 mod compress;
 mod disk;
 mod format;
@@ -45,6 +46,7 @@ mod tree;
 mod uki;
 mod verify;
 
+pub use compare::{Cause, CompareError, Comparison, Difference, Side, What, compare};
 pub use compress::{decompress, unpacking};
 pub use disk::{DiskError, disk, disk_layout};
 pub use format::{

@@ -13,18 +13,39 @@ pub(crate) enum Found {
     Other,
 }
 
+/// What a volume says of a file beside what it is; what it does not say is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Attributes {
+    /// Permission bits.
+    pub(crate) mode: Option<u16>,
+    /// User and group.
+    pub(crate) owner: Option<(u32, u32)>,
+    /// When it was changed, seconds since 1970.
+    pub(crate) mtime: Option<u32>,
+    /// What kind of file something is that is no directory, regular file or symbolic link.
+    pub(crate) special: Option<String>,
+    /// The first name of a file that has several.
+    pub(crate) first_name: Option<TreePath>,
+    /// Extended attributes.
+    pub(crate) xattrs: BTreeMap<String, Vec<u8>>,
+    /// Of a regular file, where it is known without reading it.
+    pub(crate) digest: Option<Digest>,
+}
+
 /// Everything in a volume, by path.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) files: BTreeMap<TreePath, Found>,
+    /// Only of volumes that have some.
+    pub(crate) attributes: BTreeMap<TreePath, Attributes>,
     /// The same as a manifest, which knows how links are followed; made when it is asked for.
     manifest: OnceCell<Manifest>,
 }
 
 impl Listing {
     /// Of these files.
-    pub(crate) const fn new(files: BTreeMap<TreePath, Found>) -> Self {
-        Self { files, manifest: OnceCell::new() }
+    pub(crate) fn new(files: BTreeMap<TreePath, Found>) -> Self {
+        Self { files, ..Self::default() }
     }
 
     /// Where `path` leads when links are followed inside the volume.

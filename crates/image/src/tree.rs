@@ -33,7 +33,7 @@ mod write;
 
 pub(crate) use compose::{Composer, matcher, without};
 pub use cpio::CpioError;
-pub(crate) use load::{join, load, load_directory};
+pub(crate) use load::{join, load, load_directory, load_made};
 use slices::SliceReader;
 pub use slices::{Backing, Slice};
 pub(crate) use slices::{Stretch, stretches};
@@ -129,6 +129,14 @@ impl Content {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::File { size, .. } | Self::Slices { size, .. } => *size,
+        }
+    }
+
+    /// Of the bytes, if it is known without reading them.
+    pub(crate) const fn digest(&self) -> Option<Digest> {
+        match self {
+            Self::File { digest, .. } => *digest,
+            Self::Bytes(_) | Self::Slices { .. } => None,
         }
     }
 

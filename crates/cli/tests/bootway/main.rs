@@ -10,6 +10,7 @@ mod closures;
 mod completions;
 mod debug;
 mod demo;
+mod diff;
 mod errors;
 mod gc;
 mod guest;

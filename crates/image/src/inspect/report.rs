@@ -155,7 +155,7 @@ pub fn look(path: &Utf8Path) -> Result<ImageReport, InspectError> {
 }
 
 /// The same, with what was read of a container: reading it again would take as long.
-pub(super) fn look_into(path: &Utf8Path) -> Result<(ImageReport, Option<Container>), InspectError> {
+pub(crate) fn look_into(path: &Utf8Path) -> Result<(ImageReport, Option<Container>), InspectError> {
     let metadata = fs_err::metadata(path)?;
     match Container::read(path) {
         Ok(Some(container)) => {

@@ -8,21 +8,22 @@ use std::{
     path::PathBuf,
 };
 
-use bootway_plan::{EntryKind, InvalidManifest, TreePath};
-use bootway_squashfs::read::{Image, ReadError, What};
+use bootway_exec::Cancel;
+use bootway_plan::{InvalidManifest, TreePath, step::Owners};
+use bootway_squashfs::read::{Entry, Image, ReadError, What};
 use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
 use crate::{
-    Content, ExtError, ExtReader, NodeKind,
+    Content, ExtError, ExtReader, Node, NodeKind, Tree,
     format::superblock::{self, START, Superblock},
     fs::{
         fat::FatReader,
         iso::{Extents, IsoError, IsoReader},
     },
-    listing::{Found, Listing},
+    listing::{Attributes, Found, Listing},
     oci::{Container, Unreadable},
-    tree,
+    tree::{self, TreeError, load_directory, load_made},
 };
 
 /// More than any image has; a damaged one may say that it has more.
@@ -31,9 +32,13 @@ pub(super) const MOST_FILES: usize = 8 << 20;
 const MOST_LEVELS: usize = 512;
 
 /// Something that holds files.
-pub(super) enum Volume<'a> {
+pub(crate) enum Volume<'a> {
     /// The directory of a tree artifact.
     Tree(&'a Utf8Path),
+    /// Any other directory.
+    Directory(&'a Utf8Path),
+    /// What is in memory: an initramfs.
+    Unpacked(Tree),
     Squashfs {
         image: Box<Image>,
         /// What the regular files are called; a name need not be UTF-8.
@@ -75,7 +80,7 @@ pub(super) fn start_of(file: &File, start: u64) -> io::Result<Vec<u8>> {
 
 impl<'a> Volume<'a> {
     /// The file system at byte `start` of `file`, which is at `path`.
-    pub(super) fn open(path: &Utf8Path, file: &'a File, start: u64) -> Result<Self, Damaged> {
+    pub(crate) fn open(path: &Utf8Path, file: &'a File, start: u64) -> Result<Self, Damaged> {
         // Before the others: what is before its descriptors may be anything.
         if let Some(iso) = IsoReader::open(file, start)? {
             return Ok(Self::Iso { iso: Box::new(iso), files: Vec::new() });
@@ -92,9 +97,13 @@ impl<'a> Volume<'a> {
         })
     }
 
-    pub(super) fn list(&mut self) -> Result<Listing, Damaged> {
+    pub(crate) fn list(&mut self) -> Result<Listing, Damaged> {
         match self {
-            Self::Tree(dir) => list_tree(dir),
+            Self::Tree(dir) => Ok(list_nodes(&load_made(dir)?.nodes)),
+            Self::Directory(dir) => {
+                Ok(list_nodes(&load_directory(dir, Owners::Keep, &Cancel::default())?.nodes))
+            }
+            Self::Unpacked(tree) => Ok(list_nodes(&tree.nodes)),
             Self::Squashfs { image, paths } => list_squashfs(image, paths),
             Self::Ext { ext, contents } => list_ext(ext, contents),
             Self::Fat { fat, paths } => list_fat(fat, paths),
@@ -107,12 +116,21 @@ impl<'a> Volume<'a> {
     }
 
     /// The first `limit` bytes of a file.
-    pub(super) fn read(&mut self, path: &TreePath, number: u64, limit: u64) -> Result<Vec<u8>, Damaged> {
+    pub(crate) fn read(&mut self, path: &TreePath, number: u64, limit: u64) -> Result<Vec<u8>, Damaged> {
         match self {
-            Self::Tree(dir) => {
+            Self::Tree(dir) | Self::Directory(dir) => {
                 let mut bytes = Vec::new();
                 let file = fs_err::File::open(tree::join(dir, path))?;
                 file.take(limit).read_to_end(&mut bytes)?;
+                Ok(bytes)
+            }
+            Self::Unpacked(tree) => {
+                let node = first_name(&tree.nodes, path).and_then(|path| tree.nodes.get(path));
+                let Some(Node { kind: NodeKind::File(content), .. }) = node else {
+                    return Err(no_such_file());
+                };
+                let mut bytes = Vec::new();
+                content.open()?.take(limit).read_to_end(&mut bytes)?;
                 Ok(bytes)
             }
             Self::Squashfs { image, paths } => {
@@ -147,7 +165,7 @@ impl<'a> Volume<'a> {
         number: u64,
     ) -> Result<(Utf8PathBuf, u64), Damaged> {
         match self {
-            Self::Tree(dir) => Ok((tree::join(dir, path), 0)),
+            Self::Tree(dir) | Self::Directory(dir) => Ok((tree::join(dir, path), 0)),
             Self::Iso { iso, files } => {
                 let extents = files.get(number as usize).ok_or_else(no_such_file)?;
                 let at = iso.place(extents);
@@ -190,56 +208,101 @@ fn list_squashfs(image: &Image, paths: &mut Vec<PathBuf>) -> Result<Listing, Dam
             }
             What::CharDevice { .. } | What::BlockDevice { .. } | What::Fifo | What::Socket => Found::Other,
         };
+        listing.attributes.insert(TreePath::clone(&path), attributes_of(image, &entry)?);
         listing.files.insert(path, found);
     }
     Ok(listing)
 }
 
-fn list_tree(dir: &Utf8Path) -> Result<Listing, Damaged> {
-    let manifest = tree::read_manifest(dir).map_err(|error| Damaged::Bytes(error.to_string()))?;
-    let files = manifest.entries.iter().map(|(path, entry)| {
-        let found = match &entry.kind {
-            EntryKind::Directory => Found::Directory,
-            EntryKind::File { size, .. } => Found::File { size: *size, number: 0 },
-            EntryKind::HardLink { to } => match manifest.entries.get(to).map(|entry| &entry.kind) {
-                Some(EntryKind::File { size, .. }) => Found::File { size: *size, number: 0 },
-                _ => Found::Other,
-            },
-            EntryKind::Symlink { target } => Found::Symlink { target: target.clone() },
-            EntryKind::CharDevice { .. }
-            | EntryKind::BlockDevice { .. }
-            | EntryKind::Fifo
-            | EntryKind::Socket => Found::Other,
-        };
-        (path.clone(), found)
-    });
-    Ok(Listing::new(files.collect()))
+fn attributes_of(image: &Image, entry: &Entry) -> Result<Attributes, Damaged> {
+    let stat = entry.stat();
+    let special = match &stat.what {
+        What::CharDevice { major, minor } => Some(device("character", *major, *minor)),
+        What::BlockDevice { major, minor } => Some(device("block", *major, *minor)),
+        What::Fifo => Some("a named pipe".to_owned()),
+        What::Socket => Some("a socket".to_owned()),
+        What::Directory | What::File { .. } | What::Symlink { .. } => None,
+    };
+    let xattrs = image.xattrs(entry)?.into_iter();
+    let xattrs = xattrs.map(|(name, value)| (String::from_utf8_lossy(&name).into_owned(), value.into()));
+    Ok(Attributes {
+        mode: Some(stat.mode),
+        owner: Some((stat.uid, stat.gid)),
+        mtime: Some(stat.mtime),
+        special,
+        xattrs: xattrs.collect(),
+        ..Attributes::default()
+    })
 }
 
 fn list_ext(ext: &ExtReader, contents: &mut Vec<Content>) -> Result<Listing, Damaged> {
-    let mut listing = Listing::default();
     contents.clear();
-    let mut files = BTreeMap::new();
-    for (path, node) in ext.listing()?.nodes {
-        let found = match node.kind {
+    let nodes = ext.listing()?.nodes;
+    let listing = list_nodes(&nodes);
+    let files = nodes.into_values().filter_map(|node| match node.kind {
+        NodeKind::File(content) => Some(content),
+        _ => None,
+    });
+    contents.extend(files);
+    Ok(listing)
+}
+
+/// What is in a tree; the regular files are numbered in the order of their first names.
+fn list_nodes(nodes: &BTreeMap<TreePath, Node>) -> Listing {
+    let mut listing = Listing::default();
+    let mut number = 0;
+    for (path, node) in nodes {
+        let mut attributes = Attributes {
+            mode: Some(node.mode),
+            owner: Some((node.uid, node.gid)),
+            xattrs: node.xattrs.clone(),
+            ..Attributes::default()
+        };
+        let found = match &node.kind {
             NodeKind::Directory => Found::Directory,
             NodeKind::File(content) => {
-                let found = Found::File { size: content.size(), number: contents.len() as u64 };
-                contents.push(content);
-                files.insert(path.clone(), found.clone());
-                found
+                number += 1;
+                attributes.digest = content.digest();
+                Found::File { size: content.size(), number: number - 1 }
             }
             // Its first name sorts before it.
-            NodeKind::HardLink { to } => files.get(&to).cloned().unwrap_or(Found::Other),
-            NodeKind::Symlink { target } => Found::Symlink { target },
-            NodeKind::CharDevice { .. }
-            | NodeKind::BlockDevice { .. }
-            | NodeKind::Fifo
-            | NodeKind::Socket => Found::Other,
+            NodeKind::HardLink { to } => {
+                attributes.first_name = Some(to.clone());
+                listing.files.get(to).cloned().unwrap_or(Found::Other)
+            }
+            NodeKind::Symlink { target } => Found::Symlink { target: target.clone() },
+            NodeKind::CharDevice { major, minor } => {
+                attributes.special = Some(device("character", *major, *minor));
+                Found::Other
+            }
+            NodeKind::BlockDevice { major, minor } => {
+                attributes.special = Some(device("block", *major, *minor));
+                Found::Other
+            }
+            NodeKind::Fifo => {
+                attributes.special = Some("a named pipe".to_owned());
+                Found::Other
+            }
+            NodeKind::Socket => {
+                attributes.special = Some("a socket".to_owned());
+                Found::Other
+            }
         };
-        listing.files.insert(path, found);
+        listing.files.insert(path.clone(), found);
+        listing.attributes.insert(path.clone(), attributes);
     }
-    Ok(listing)
+    listing
+}
+
+fn first_name<'a>(nodes: &'a BTreeMap<TreePath, Node>, path: &'a TreePath) -> Option<&'a TreePath> {
+    match &nodes.get(path)?.kind {
+        NodeKind::HardLink { to } => Some(to),
+        _ => Some(path),
+    }
+}
+
+fn device(kind: &str, major: u32, minor: u32) -> String {
+    format!("the {kind} device {major}:{minor}")
 }
 
 fn list_fat(fat: &mut FatReader<&File>, paths: &mut Vec<String>) -> Result<Listing, Damaged> {
@@ -267,13 +330,15 @@ fn list_fat(fat: &mut FatReader<&File>, paths: &mut Vec<String>) -> Result<Listi
 
 /// A volume cannot be read.
 #[derive(Debug, Error)]
-pub(super) enum Damaged {
+pub(crate) enum Damaged {
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error("{0}")]
     Bytes(String),
     #[error("{0}")]
     Unsupported(String),
+    #[error(transparent)]
+    Tree(#[from] TreeError),
     #[error(transparent)]
     Squashfs(#[from] ReadError),
     #[error(transparent)]

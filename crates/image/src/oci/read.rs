@@ -23,7 +23,7 @@ const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
 /// Images that were read to their end.
 pub(crate) struct Container {
-    pub(super) path: Utf8PathBuf,
+    pub(crate) path: Utf8PathBuf,
     pub(crate) report: ContainerReport,
     /// Of each image of the report.
     pub(crate) stored: Vec<Stored>,
