@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc::{self, Sender, SyncSender},
     },
     time::{Duration, Instant},
@@ -40,6 +40,8 @@ struct Suite<'a> {
     /// Somebody tells them, or they were told.
     is_told: AtomicBool,
     done: AtomicUsize,
+    /// How long the last test took, ms.
+    last_ms: AtomicU64,
 }
 
 /// A machine that tests go on from.
@@ -82,6 +84,7 @@ pub(crate) fn run(
         told: AtomicUsize::new(*decided),
         is_told: AtomicBool::new(*decided == before.len()),
         done: AtomicUsize::new(0),
+        last_ms: AtomicU64::new(0),
     };
     let result = suite.decide(&tests, loader);
     *decided = suite.told.into_inner();
@@ -207,9 +210,11 @@ impl Suite<'_> {
             let given = take.lock().expect("no test panics").recv();
             waiting.fetch_sub(1, Ordering::Relaxed);
             let Ok((n, running)) = given else { break };
+            let began = Instant::now();
             if let Err(error) = self.test(n, &cxs[n], &tests[n], running, loader) {
                 failed.lock().expect("no test panics").push((n, error));
             }
+            self.last_ms.store(began.elapsed().as_millis() as u64, Ordering::Relaxed);
             let done = self.done.fetch_add(1, Ordering::Relaxed) as u64 + 1;
             (self.cx.emit)(EventKind::Progress { done, total: Some(tests.len() as u64), unit: Unit::Items });
         };
@@ -273,14 +278,17 @@ impl Suite<'_> {
         result
     }
 
-    /// A copy of the machine that was saved, if there is one. While nobody is `waiting` for it, it gets ready to answer fast.
+    /// A copy of the machine that was saved, if there is one. While nobody is `waiting` for it, it gets ready to answer fast:
+    /// behind a test that takes longer than a restore. Behind shorter ones nothing hides, and it would be work for nothing.
     fn restored<'a>(&'a self, cx: &'a Cx<'a>, waiting: &AtomicUsize) -> Result<Option<Checks<'a>>, VmError> {
         clear(cx.scratch)?;
         loop {
             let origin = self.saved.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let Some(origin) = origin else { return Ok(None) };
+            let began = Instant::now();
             let restored = origin.saved.restore(cx, self.setup).and_then(|mut running| {
-                if waiting.load(Ordering::Relaxed) == 0 {
+                let hides = began.elapsed().as_millis() < self.last_ms.load(Ordering::Relaxed).into();
+                if hides && waiting.load(Ordering::Relaxed) == 0 {
                     saved::warm_up(&mut running)?;
                 }
                 Ok(running)
