@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod enter;
+pub(crate) mod fetch;
 pub(crate) mod gc;
 pub(crate) mod generate;
 pub(crate) mod inside;

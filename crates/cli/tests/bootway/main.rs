@@ -11,6 +11,7 @@ mod completions;
 mod debug;
 mod demo;
 mod errors;
+mod fetch;
 mod gc;
 mod guest;
 mod iso;
@@ -35,6 +36,9 @@ mod squashfs_kill;
 mod swarm;
 mod sysroot;
 mod targets;
+#[path = "../../../source/src/test_server.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
+mod test_server;
 #[path = "../../../nix/src/testing.rs"]
 mod testing;
 mod timings;
