@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod enter;
+pub(crate) mod fetch;
 pub(crate) mod gc;
 pub(crate) mod generate;
 pub(crate) mod inside;

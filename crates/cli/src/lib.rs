@@ -28,9 +28,9 @@ use bootway_plan::{Failure, exit_code};
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::commands::{
-    build::Build, check::Check, completions::Completions, diff::Diff, doctor::Doctor, enter::Enter, gc::Gc,
-    generate::Generate, inside::Inside, inspect::Inspect, overrides::Overrides, plan::Plan, queue::Queue,
-    report::Report, status::Status, targets::Targets, up::Up, vm::Vm,
+    build::Build, check::Check, completions::Completions, diff::Diff, doctor::Doctor, enter::Enter,
+    fetch::Fetch, gc::Gc, generate::Generate, inside::Inside, inspect::Inspect, overrides::Overrides,
+    plan::Plan, queue::Queue, report::Report, status::Status, targets::Targets, up::Up, vm::Vm,
 };
 use crate::{squashfs::Squashfs, write::Write};
 
@@ -50,6 +50,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Build(Build),
+    Fetch(Fetch),
     Check(Check),
     Plan(Plan),
     Overrides(Overrides),
@@ -98,6 +99,7 @@ pub fn run<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> u8 {
     };
     let result = match &cli.command {
         Command::Build(it) => it.run(cli.color),
+        Command::Fetch(it) => it.run(cli.color),
         Command::Check(it) => it.run(cli.color),
         Command::Plan(it) => it.run(),
         Command::Overrides(it) => it.run(),

@@ -1,7 +1,7 @@
 //! Arguments that name a plan, and what they lead to.
 
 use bootway_engine::{Loaded, Work};
-use bootway_plan::{Class, Failure, Overrides, Vars};
+use bootway_plan::{Class, Failure, Overrides, Selection, Vars};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 
@@ -24,6 +24,32 @@ pub(crate) struct PlanArgs {
     pub(crate) cache: Option<Utf8PathBuf>,
     #[command(flatten)]
     pub(crate) over: OverrideArgs,
+}
+
+/// Which steps of the plan
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct SelectArgs {
+    /// Only this phase, and what it needs; `all` for all
+    #[arg(long = "phase", value_name = "PHASE")]
+    phases: Vec<String>,
+    /// Only this step, and what it needs
+    #[arg(long = "step", value_name = "STEP")]
+    steps: Vec<String>,
+    /// Of the packages, only this one; what is built already stays, and what is not is left out
+    #[arg(long = "package", value_name = "PACKAGE")]
+    packages: Vec<String>,
+}
+
+impl SelectArgs {
+    /// What was selected.
+    pub(crate) fn selection(&self) -> Selection {
+        Selection {
+            phases: self.phases.clone(),
+            steps: self.steps.clone(),
+            packages: self.packages.clone(),
+            tier: None,
+        }
+    }
 }
 
 /// Which overrides are put over the plan

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use bootway_engine::{Loaded, Machine, Options, Outcome, Seen, Work, build};
+use bootway_engine::{Loaded, Machine, Options, Outcome, Purpose, Seen, Work, build};
 use bootway_exec::{Runner, SystemRunner};
 use bootway_plan::{ArtifactKind, Class, Event, EventKind, Failure, Selection};
 use bootway_report::{
@@ -16,7 +16,6 @@ use crate::{commands::queue, failures, program::helper, signals::Signals, style}
 
 /// How a plan is run
 #[derive(Clone, Debug, Default, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct RunArgs {
     /// Run the selected steps even if nothing has changed
     #[arg(long)]
@@ -24,6 +23,15 @@ pub(crate) struct RunArgs {
     /// When a step fails, go on with those that do not need it
     #[arg(long)]
     keep_going: bool,
+    #[command(flatten)]
+    show: ShowArgs,
+    #[arg(skip)]
+    purpose: Purpose,
+}
+
+/// How a run is shown and recorded
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ShowArgs {
     /// How many steps run at once; as many as there are processors unless said
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
@@ -41,14 +49,24 @@ pub(crate) struct RunArgs {
     verbose: bool,
 }
 
-impl RunArgs {
-    /// The same, but every step that can run does: all checks of a tier are looked at.
-    pub(crate) fn all_of_it(&self) -> Self {
-        Self { keep_going: true, ..self.clone() }
+impl ShowArgs {
+    /// Whether a program reads what is printed.
+    pub(crate) const fn is_for_programs(&self) -> bool {
+        self.json
     }
 }
 
 impl RunArgs {
+    /// Downloads, all that can be had: what is missing is said at once.
+    pub(crate) fn of_fetch(show: &ShowArgs) -> Self {
+        Self { fresh: false, keep_going: true, show: show.clone(), purpose: Purpose::Fetch }
+    }
+
+    /// The same, but every step that can run does: all checks of a tier are looked at.
+    pub(crate) fn all_of_it(&self) -> Self {
+        Self { keep_going: true, ..self.clone() }
+    }
+
     /// The same, but the selected steps run even if nothing has changed.
     pub(crate) fn anew(&self) -> Self {
         Self { fresh: true, ..self.clone() }
@@ -56,7 +74,7 @@ impl RunArgs {
 
     /// Whether a program reads what is printed.
     pub(crate) const fn is_for_programs(&self) -> bool {
-        self.json
+        self.show.is_for_programs()
     }
 }
 
@@ -103,26 +121,29 @@ pub(crate) fn record_by(
     let sinks = sinks(&run_dir, args, color)?;
     let is_tier = selection.tier.is_some();
     let options = Options {
+        purpose: args.purpose,
         selection,
         fresh: args.fresh,
         keep_going: args.keep_going,
         seen,
-        jobs: args.jobs.map_or_else(|| Options::default().jobs, usize::from),
+        jobs: args.show.jobs.map_or_else(|| Options::default().jobs, usize::from),
         started,
         host: style::host(),
         kept: Some(kept_dir(&run_dir)),
     };
     let helper = helper()?;
     let machine = Machine { runner, cancel: &cancel, session: &session, helper: &helper };
-    let whole = Whole::new(work, &run_dir);
+    let whole = Whole::new(work, &run_dir, args.purpose);
     let (outcome, report) =
         watch(sinks, |emit| build(loaded, machine, &options, &|event| whole.emit(event, emit)));
-    if !args.no_report {
+    if !args.show.no_report {
         failures::write(work, loaded, &report, &run_dir);
     }
     let kept = keep(work, &run_dir, &report, args);
-    // A queue that cannot be read takes nothing away from the run.
-    if let Err(failure) = queue::after_run(&loaded.dir, &run_dir, &report) {
+    // A queue that cannot be read takes nothing away from the run; a download proves nothing that is in it.
+    if args.purpose == Purpose::Build
+        && let Err(failure) = queue::after_run(&loaded.dir, &run_dir, &report)
+    {
         style::say(&failure.to_string());
     }
     match kept {
@@ -130,8 +151,8 @@ pub(crate) fn record_by(
         Err(failure) if outcome.exit_code() != 0 => style::say(&failure.to_string()),
         kept => kept?,
     }
-    if !args.json {
-        let style = style::terminal(color, args.verbose);
+    if !args.show.json {
+        let style = style::terminal(color, args.show.verbose);
         let places = places(&run_dir, &outcome, args);
         let places: Vec<_> = places.iter().map(|(name, path)| (*name, path.as_path())).collect();
         style::say(summary(&report, &style, &places).trim_end());
@@ -146,10 +167,10 @@ pub(crate) fn record_by(
 fn sinks(run_dir: &Utf8Path, args: &RunArgs, color: style::When) -> Result<Vec<Box<dyn Sink>>, Failure> {
     let log = run_dir.join("events.jsonl");
     let file = fs_err::File::create(&log).map_err(|error| cannot_write(&log, &error))?;
-    let asked: Box<dyn Sink> = if args.json {
+    let asked: Box<dyn Sink> = if args.show.json {
         Box::new(JsonLines::new(std::io::stdout()))
     } else {
-        let terminal = Terminal::new(std::io::stderr(), style::terminal(color, args.verbose));
+        let terminal = Terminal::new(std::io::stderr(), style::terminal(color, args.show.verbose));
         Box::new(terminal.of_run(&short(run_dir)))
     };
     Ok(vec![Box::new(JsonLines::new(file)), Box::new(Recorder::new(run_dir)), asked])
@@ -164,8 +185,12 @@ struct Whole {
 }
 
 impl Whole {
-    fn new(work: &Work, run_dir: &Utf8Path) -> Self {
-        let ledger = fs_err::read_to_string(work.ledger()).unwrap_or_default();
+    fn new(work: &Work, run_dir: &Utf8Path, purpose: Purpose) -> Self {
+        let ledger = match purpose {
+            Purpose::Build => fs_err::read_to_string(work.ledger()).unwrap_or_default(),
+            // How long a build takes says nothing of a download, and the other way round.
+            Purpose::Fetch => String::new(),
+        };
         let (catalogue, history) = (Catalogue::new(run_dir), History::parse(&ledger));
         Self { catalogue, history, report: Mutex::default() }
     }
@@ -186,25 +211,26 @@ impl Whole {
 /// Keeps what a run was: its line in the ledger, and its reports.
 fn keep(work: &Work, run_dir: &Utf8Path, report: &Report, args: &RunArgs) -> Result<(), Failure> {
     // A ledger that cannot be written takes nothing away from the run.
-    if let Err(failure) =
-        append(&work.ledger(), &ledger_line(report, run_dir.file_name().unwrap_or_default()))
+    if args.purpose == Purpose::Build
+        && let Err(failure) =
+            append(&work.ledger(), &ledger_line(report, run_dir.file_name().unwrap_or_default()))
     {
         style::say(&failure.to_string());
     }
     point_latest(work, run_dir)?;
-    if args.no_report {
+    if args.show.no_report {
         return Ok(());
     }
     let pictures = Pictures::read(report, run_dir);
     write_all(run_dir, report, &pictures)?;
-    let Some(dir) = &args.report_dir else { return Ok(()) };
+    let Some(dir) = &args.show.report_dir else { return Ok(()) };
     fs_err::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
     write_all(dir, report, &pictures)
 }
 
 /// Where a person looks next.
 fn places(run_dir: &Utf8Path, outcome: &Outcome, args: &RunArgs) -> Vec<(&'static str, Utf8PathBuf)> {
-    let record = if args.no_report { ("log", "events.jsonl") } else { ("report", "report.html") };
+    let record = if args.show.no_report { ("log", "events.jsonl") } else { ("report", "report.html") };
     let image = image(outcome).map(|image| ("image", image));
     image.into_iter().chain([(record.0, short(&run_dir.join(record.1)))]).collect()
 }

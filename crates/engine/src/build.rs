@@ -7,11 +7,12 @@ use bootway_plan::{Event, EventKind, Failure, Millis, RunInfo, Selection, Step, 
 use camino::Utf8PathBuf;
 
 use crate::{
-    Loaded, Outcome, Session, Work,
+    Loaded, Outcome, Purpose, Session, Work,
     chosen::{choose, reduce},
     digests::Digests,
     doctor,
     doctor::missing_failure,
+    fetch,
     run::Run,
     schedule::schedule,
     tier,
@@ -41,6 +42,8 @@ impl fmt::Debug for Machine<'_> {
 /// How a plan is run.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// What for.
+    pub purpose: Purpose,
     /// Which steps; nothing means the plan's default.
     pub selection: Selection,
     /// Whether the selected steps run even if nothing has changed.
@@ -62,6 +65,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            purpose: Purpose::default(),
             selection: Selection::default(),
             fresh: false,
             keep_going: false,
@@ -116,16 +120,27 @@ pub fn build(
     let mut versions = Versions::load(cache.join("tools.json"));
     let chosen = reduce(loaded, machine.session.work(), machine.runner, &options.selection);
     let (reduced, left_out) = chosen.as_ref().map_or((loaded, &[][..]), |(plan, out)| (plan, out.as_slice()));
-    let loaded = reduced;
-    let steps = choose(loaded, machine.session.work(), machine.runner, &options.selection);
+    let (whole, loaded) = (loaded, reduced);
+    let steps = match options.purpose {
+        Purpose::Build => choose(loaded, machine.session.work(), machine.runner, &options.selection),
+        Purpose::Fetch => fetch::choose(whole, loaded, &options.selection),
+    };
     let announced = announce(loaded, machine, options, steps.as_deref().unwrap_or_default(), &mut versions);
     say(None, EventKind::RunStarted(Box::new(announced)));
     for id in left_out {
         let text = format!("left out, as it was not asked for and is not built: {id}");
         say(None, EventKind::Note { text });
     }
-    let versions = Mutex::new(versions);
-    let run = Run { loaded, machine, options, digests: &digests, versions: &versions, say: &say };
+    let (versions, fetched) = (Mutex::new(versions), Mutex::default());
+    let run = Run {
+        loaded,
+        machine,
+        options,
+        digests: &digests,
+        versions: &versions,
+        fetched: &fetched,
+        say: &say,
+    };
     let outcome = match steps {
         Ok(steps) => carry_out(&run, &steps, begun),
         Err(failure) => Outcome::stillborn(failure),
@@ -148,6 +163,10 @@ fn carry_out(run: &Run<'_>, steps: &[&Step], begun: Instant) -> Outcome {
         return Outcome::stillborn(missing_failure(&missing));
     }
     let mut outcome = schedule(run, steps);
+    if options.purpose == Purpose::Fetch {
+        let fetched = *run.fetched.lock().expect("no step panics");
+        (run.say)(None, EventKind::Note { text: fetch::said(fetched, begun.elapsed()) });
+    }
     options.seen.events().for_each(|kind| (run.say)(None, kind));
     outcome.failures.extend(options.seen.failure.clone());
     if let Some(tier) = options.selection.tier {
@@ -177,6 +196,7 @@ fn announce(
         plan: loaded.plan.name().clone(),
         plan_digest: loaded.plan.digest(),
         plan_file: loaded.file.as_ref().map(ToString::to_string),
+        command: (options.purpose == Purpose::Fetch).then(|| "fetch".to_owned()),
         arguments: arguments(loaded, machine.session.work()),
         started: options.started,
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -3,7 +3,7 @@
 use bootway_exec::{Cmd, Cx, StepOutput, search_path};
 use bootway_nix::Evaluated;
 use bootway_plan::{Action, ArtifactKind, Class, Explain, Failure};
-use bootway_source::{DebianError, DebianFiles};
+use bootway_source::{DebianError, DebianFiles, DebianStep, Fetched};
 use camino::Utf8Path;
 
 use crate::{Loaded, chromebook, isolated, sources, tools::find};
@@ -50,6 +50,18 @@ pub(crate) fn run(
     }
 }
 
+/// Brings what `action` downloads into the cache, and makes nothing.
+pub(crate) fn download(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<Fetched, Failure> {
+    let lock = loaded.lock_file();
+    let files = DebianFiles::of_plan(&lock);
+    match action {
+        Action::Fetch(step) => explain(bootway_source::download(cx, step)),
+        Action::Debian(step) => explain(bootway_source::download_debian(cx, step.into(), &files)),
+        Action::DebianSource(step) => explain(bootway_source::download_debian(cx, step.into(), &files)),
+        _ => Err(Failure::new(Class::Bug, format!("`{}` has nothing to download", action.kind()))),
+    }
+}
+
 /// The failure that an error is.
 pub(crate) fn explain<T, E: Explain>(result: Result<T, E>) -> Result<T, Failure> {
     result.map_err(|error| Failure::of(&error))
@@ -61,22 +73,8 @@ pub(crate) fn commands(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<
         Action::Command(step) => isolated::commands(cx, step, loaded),
         Action::Harvest(step) => Ok(bootway_chromeos::commands(cx, step)),
         Action::Vm(step) => explain(bootway_vm::preview(cx, step, loaded.plan.machines())),
-        Action::Debian(step) => {
-            let lock = loaded.lock_file();
-            let files = DebianFiles::of_plan(&lock);
-            let locked = bootway_source::locked(&files.lock_path(cx.plan_dir, step), step);
-            let locked = explain(locked.map_err(DebianError::Lock))?;
-            let resolve = || bootway_source::debian_commands(cx.scratch, files.keyring);
-            Ok(if locked.is_some() { Vec::new() } else { resolve() })
-        }
-        Action::DebianSource(step) => {
-            let lock = loaded.lock_file();
-            let files = DebianFiles::of_plan(&lock);
-            let path = cx.plan_dir.join(step.lock.as_deref().unwrap_or(&lock));
-            let locked = explain(bootway_source::locked_source(&path, step).map_err(DebianError::Lock))?;
-            let resolve = || bootway_source::debian_source_commands(cx.scratch, files.keyring);
-            Ok(if locked.is_some() { Vec::new() } else { resolve() })
-        }
+        Action::Debian(step) => resolving(cx, step.into(), loaded),
+        Action::DebianSource(step) => resolving(cx, step.into(), loaded),
         Action::Package(step) => explain(bootway_sysroot::package_commands(cx, step)),
         Action::NixBuild(step) => Ok(bootway_nix::build_commands(cx, step, loaded.plan.nix())),
         Action::NixCheck(step) => Ok(bootway_nix::check_commands(cx, step, loaded.plan.nix())),
@@ -99,6 +97,16 @@ pub(crate) fn commands(cx: &Cx<'_>, action: &Action, loaded: &Loaded) -> Result<
         | Action::Iso(_)
         | Action::Oci(_) => Ok(Vec::new()),
     }
+}
+
+/// What resolves the names of `step`, if the lock file does not do that already.
+fn resolving(cx: &Cx<'_>, step: DebianStep<'_>, loaded: &Loaded) -> Result<Vec<Cmd>, Failure> {
+    let lock = loaded.lock_file();
+    let files = DebianFiles::of_plan(&lock);
+    let locked = bootway_source::locked(&files.lock_path(cx.plan_dir, step), step);
+    let locked = explain(locked.map_err(DebianError::Lock))?;
+    let resolve = || bootway_source::debian_commands(cx.scratch, files.keyring);
+    Ok(if locked.is_some() { Vec::new() } else { resolve() })
 }
 
 /// Whether what is at `path` is what it is said to be.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bootway_exec::Runner;
 use bootway_plan::{Action, Digest, Step};
+use bootway_source::{DebianFiles, DebianStep};
 
 use crate::{
     Loaded,
@@ -65,22 +66,18 @@ pub(crate) fn key_of(
             let machines = json(serde_json::to_string(&(vm.machine.as_ref(), loaded.plan.machines())));
             key.insert("machine".into(), machines);
         }
-        Action::Debian(debian) => {
-            let lock = loaded.dir.join(debian.lock.clone().unwrap_or_else(|| loaded.lock_file()));
-            key.insert("lock file".into(), locked(bootway_source::locked(&lock, debian)));
-        }
-        Action::DebianSource(source) => {
-            let lock = loaded.dir.join(source.lock.clone().unwrap_or_else(|| loaded.lock_file()));
-            key.insert("lock file".into(), locked(bootway_source::locked_source(&lock, source)));
-        }
+        Action::Debian(step) => drop(key.insert("lock file".into(), locked(loaded, step.into()))),
+        Action::DebianSource(step) => drop(key.insert("lock file".into(), locked(loaded, step.into()))),
         _ => (),
     }
     key
 }
 
-/// What a lock file says, for a key.
-fn locked(said: Result<Option<Digest>, bootway_source::LockError>) -> String {
-    match said {
+/// What the lock file says of a step, for a key.
+fn locked(loaded: &Loaded, step: DebianStep<'_>) -> String {
+    let lock = loaded.lock_file();
+    let path = DebianFiles::of_plan(&lock).lock_path(&loaded.dir, step);
+    match bootway_source::locked(&path, step) {
         Ok(Some(digest)) => digest.to_string(),
         Ok(None) => "not resolved".to_owned(),
         Err(error) => error.to_string(),

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use bootway_plan::{Class, EventKind, Failure, Skips, Step, StepId};
+use bootway_source::Fetched;
 
 use crate::{Loaded, Machine, Options, StepEnd, digests::Digests, tools::Versions};
 
@@ -14,6 +15,8 @@ pub(crate) struct Run<'a> {
     pub(crate) options: &'a Options,
     pub(crate) digests: &'a Digests,
     pub(crate) versions: &'a Mutex<Versions>,
+    /// What downloads ahead of time came to, so far.
+    pub(crate) fetched: &'a Mutex<Fetched>,
     pub(crate) say: &'a (dyn Fn(Option<&StepId>, EventKind) + Sync),
 }
 

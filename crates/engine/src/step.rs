@@ -5,9 +5,10 @@ use bootway_plan::{Action, Artifact, Class, EventKind, Failure, Skips, Step, Ste
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::{
-    StepEnd, Work, dispatch,
+    Purpose, StepEnd, Work, dispatch,
     doctor::{unmet, without_kvm},
     evaluated::ask,
+    fetch::fetch_step,
     inputs::{Gathered, Made, gather, link},
     kept,
     key::{Key, key_of},
@@ -28,12 +29,30 @@ pub(crate) fn run_step(run: &Run<'_>, step: &Step, made: &Made, watch: &Watch) -
     if let Some(reason) = unmet(&step.common.requires, run.loaded, work) {
         return skip(run, step, reason);
     }
-    let end = try_step(run, step, made, watch, &emit).and_then(|end| {
-        let (gathered, dirs) = (Gathered::default(), Dirs::of(run, step));
-        let cx = context(run, step, &gathered, watch, &emit, &dirs);
-        kept::keep(&cx, &step.action, run.loaded, &work.roots(&step.id), &end)?;
-        Ok(end)
-    });
+    let end = match run.options.purpose {
+        Purpose::Build => build_step(run, step, made, watch, &emit),
+        Purpose::Fetch => fetch_step(run, step, watch, &emit),
+    };
+    conclude(step, end, &emit)
+}
+
+/// Does it, and keeps it from being collected if the plan wants that.
+fn build_step(
+    run: &Run<'_>,
+    step: &Step,
+    made: &Made,
+    watch: &Watch,
+    emit: &(dyn Fn(EventKind) + Sync),
+) -> Result<StepEnd, Failure> {
+    let end = try_step(run, step, made, watch, emit)?;
+    let (gathered, dirs) = (Gathered::default(), Dirs::of(run, step));
+    let cx = context(run, step, &gathered, watch, emit, &dirs);
+    kept::keep(&cx, &step.action, run.loaded, &run.machine.session.work().roots(&step.id), &end)?;
+    Ok(end)
+}
+
+/// Says how a step has ended.
+fn conclude(step: &Step, end: Result<StepEnd, Failure>, emit: &(dyn Fn(EventKind) + Sync)) -> StepEnd {
     match end {
         Ok(end) => {
             if step.common.placeholder && end.artifacts().is_some() {
@@ -176,15 +195,15 @@ fn attempt_step(
 }
 
 /// The directories of a step.
-struct Dirs {
-    scratch: Utf8PathBuf,
+pub(crate) struct Dirs {
+    pub(crate) scratch: Utf8PathBuf,
     partial: Utf8PathBuf,
     placed: Utf8PathBuf,
     kept: Utf8PathBuf,
 }
 
 impl Dirs {
-    fn of(run: &Run<'_>, step: &Step) -> Self {
+    pub(crate) fn of(run: &Run<'_>, step: &Step) -> Self {
         let work = run.machine.session.work();
         let kept = run.options.kept.as_ref().map(|dir| dir.join(step.id.as_str()));
         Self {
@@ -196,7 +215,7 @@ impl Dirs {
     }
 }
 
-fn context<'a>(
+pub(crate) fn context<'a>(
     run: &'a Run<'_>,
     step: &'a Step,
     gathered: &'a Gathered,
@@ -227,7 +246,7 @@ fn context<'a>(
 }
 
 /// A step that was stopped because its time was up did not ask to be cancelled.
-fn over_limit(failure: Failure, watch: &Watch) -> Failure {
+pub(crate) fn over_limit(failure: Failure, watch: &Watch) -> Failure {
     match watch.over() {
         Some(limit) if failure.class == Class::Cancelled => {
             Failure::new(Class::Step, format!("it was still running after its limit of {limit}"))
@@ -313,6 +332,6 @@ fn keep_for_a_look(work: &Work, step: &StepId, emit: &(dyn Fn(EventKind) + Sync)
     }
 }
 
-fn io_failure(what: &str, error: &std::io::Error) -> Failure {
+pub(crate) fn io_failure(what: &str, error: &std::io::Error) -> Failure {
     Failure::new(Class::Environment, error.to_string()).because(what)
 }

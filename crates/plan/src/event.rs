@@ -129,6 +129,9 @@ pub struct RunInfo {
     pub plan_digest: Digest,
     /// How the user names the plan file, for rerun lines; `None` for the embedded default.
     pub plan_file: Option<String>,
+    /// What the rerun line begins with, `fetch`; `build` unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
     /// What else a rerun line needs, `--var NAME=VALUE` and `--work DIR`; secret values are not in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub arguments: Vec<String>,

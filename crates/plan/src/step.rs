@@ -39,7 +39,7 @@ pub use oci::{Healthcheck, Oci, OciArch, OciFormat};
 pub(crate) use package::BUILD_PLACES;
 pub use package::{Package, PackageChange, PackageSpec, PackageSpecs, Packages, Strategy};
 pub use rootfs::{EditRoot, Rootfs};
-pub use source::{Debian, DebianSource, Fetch, Unpack};
+pub use source::{Debian, DebianArchive, DebianSource, Fetch, Unpack};
 pub use tree::{Compression, Compressor, Edit, Initramfs, Mode, Owners, Squashfs, Tree, TreeFrom, TreePart};
 pub use uki::Uki;
 pub use vm::{

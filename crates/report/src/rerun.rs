@@ -7,7 +7,7 @@ use bootway_plan::{RunInfo, StepId};
 /// ```
 /// # use bootway_plan::{Digest, Name, RunInfo};
 /// # let mut run = RunInfo { format: 1, plan: Name::fixed("demo"), plan_digest: Digest::of(b""), plan_file: None,
-/// #     arguments: vec![], started: 0, version: "0.1.0".into(), host: String::new(), tools: vec![], steps: vec![] };
+/// #     command: None, arguments: vec![], started: 0, version: "0.1.0".into(), host: String::new(), tools: vec![], steps: vec![] };
 /// run.plan_file = Some("my plans/demo.plan.toml".to_owned());
 /// assert_eq!(
 ///     bootway_report::rerun_line(&run, &Name::fixed("disk")),
@@ -16,7 +16,8 @@ use bootway_plan::{RunInfo, StepId};
 /// ```
 pub fn rerun_line(run: &RunInfo, step: &StepId) -> String {
     let words = run.plan_file.iter().chain(&run.arguments).map(|word| format!(" {}", quoted(word)));
-    format!("bootway build{} --step {step}", words.collect::<String>())
+    let command = run.command.as_deref().unwrap_or("build");
+    format!("bootway {command}{} --step {step}", words.collect::<String>())
 }
 
 /// `text` as one word of a POSIX shell.

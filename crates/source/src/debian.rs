@@ -8,11 +8,11 @@ use thiserror::Error;
 use crate::{
     archive::{Archive, ArchiveError, InvalidPattern, Selection, Unpacker, class_of_io},
     meter::Meter,
-    store::{DownloadError, Store},
+    store::{DownloadError, Fetched, Store},
     unpack::note_unused,
 };
 use index::Index;
-use lock::{LockFile, Locked, Request, Resolution};
+use lock::{LockFile, Locked, Request, Resolution, SourceRequest};
 use pool::{Pool, Pooled};
 use suite::Suite;
 
@@ -29,7 +29,7 @@ mod version;
 
 pub use lock::LockError;
 pub use resolve::ResolveError;
-pub use source::{debian_source, debian_source_commands, locked_source};
+pub use source::debian_source;
 
 /// Where Debian puts the keys of its archive.
 pub const DEBIAN_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -50,13 +50,38 @@ impl<'a> DebianFiles<'a> {
     }
 
     /// The lock file of `step`.
-    pub fn lock_path(&self, plan_dir: &Utf8Path, step: &step::Debian) -> Utf8PathBuf {
-        plan_dir.join(step.lock.as_deref().unwrap_or(self.lock))
+    pub fn lock_path(&self, plan_dir: &Utf8Path, step: DebianStep<'_>) -> Utf8PathBuf {
+        plan_dir.join(step.archive().lock.unwrap_or(self.lock))
     }
+}
 
-    /// The lock file of `step`.
-    pub fn source_lock_path(&self, plan_dir: &Utf8Path, step: &step::DebianSource) -> Utf8PathBuf {
-        plan_dir.join(step.lock.as_deref().unwrap_or(self.lock))
+/// A step that a lock file answers.
+#[derive(Clone, Copy, Debug)]
+pub enum DebianStep<'a> {
+    /// Binary packages.
+    Packages(&'a step::Debian),
+    /// A source package.
+    Source(&'a step::DebianSource),
+}
+
+impl<'a> DebianStep<'a> {
+    fn archive(self) -> step::DebianArchive<'a> {
+        match self {
+            Self::Packages(step) => step.archive(),
+            Self::Source(step) => step.archive(),
+        }
+    }
+}
+
+impl<'a> From<&'a step::Debian> for DebianStep<'a> {
+    fn from(step: &'a step::Debian) -> Self {
+        Self::Packages(step)
+    }
+}
+
+impl<'a> From<&'a step::DebianSource> for DebianStep<'a> {
+    fn from(step: &'a step::DebianSource) -> Self {
+        Self::Source(step)
     }
 }
 
@@ -85,21 +110,46 @@ pub fn debian(
     Ok(vec![unpacker.finish("the packages together")?])
 }
 
-/// What [`debian`] runs when the lock file does not answer the step's request yet.
+/// Brings everything that [`debian`] or [`debian_source`] unpacks into the cache, verified, and unpacks nothing.
+///
+/// What the lock file does not answer yet is resolved, and locked.
+///
+/// # Errors
+///
+/// If the archive cannot be reached or is not signed, or a package is unknown or another than it should be.
+pub fn download_debian(
+    cx: &Cx<'_>,
+    step: DebianStep<'_>,
+    files: &DebianFiles<'_>,
+) -> Result<Fetched, DebianError> {
+    let store = Store::new(cx)?;
+    match step {
+        DebianStep::Packages(step) => {
+            let resolution = resolution(cx, step, files, &store)?;
+            archives(cx, &store, step, &resolution)?;
+        }
+        DebianStep::Source(step) => source::download(cx, step, files, &store)?,
+    }
+    Ok(store.fetched())
+}
+
+/// What [`debian`] and [`debian_source`] run when the lock file does not answer the step's request yet.
 pub fn debian_commands(scratch: &Utf8Path, keyring: &Utf8Path) -> Vec<Cmd> {
     suite::commands(scratch, keyring)
 }
 
-/// The digest of what the lock file at `path` answers to the request of `step`; with an answer, [`debian`] runs
-/// nothing.
+/// The digest of what the lock file at `path` answers to the request of `step`; with an answer, the step runs nothing.
 ///
 /// # Errors
 ///
 /// If there is a file and it is not a lock file.
-pub fn locked(path: &Utf8Path, step: &step::Debian) -> Result<Option<Digest>, LockError> {
+pub fn locked(path: &Utf8Path, step: DebianStep<'_>) -> Result<Option<Digest>, LockError> {
     let file = LockFile::read(path)?;
-    let digest = |answer: &Resolution| Digest::of(&serde_json::to_vec(answer).expect("plain data"));
-    Ok(file.packages(&Request::of(step)).map(digest))
+    let answer = match step {
+        DebianStep::Packages(step) => file.packages(&Request::of(step)).map(serde_json::to_vec),
+        DebianStep::Source(step) => file.source(&SourceRequest::of(step)).map(serde_json::to_vec),
+    };
+    Ok(answer.map(|json| Digest::of(&json.expect("plain data"))))
 }
 
 fn resolution(
@@ -108,12 +158,12 @@ fn resolution(
     files: &DebianFiles<'_>,
     store: &Store<'_>,
 ) -> Result<Resolution, DebianError> {
-    let path = files.lock_path(cx.plan_dir, step);
+    let path = files.lock_path(cx.plan_dir, step.into());
     let request = Request::of(step);
     if let Some(resolution) = LockFile::read(&path)?.packages(&request) {
         return Ok(resolution.clone());
     }
-    let suite = Suite::from(step);
+    let suite = Suite::from(step.archive());
     let release = suite.release(cx, files.keyring, store)?;
     let indexes = suite.indexes(cx, &release, store)?;
     let mut index = Index::default();

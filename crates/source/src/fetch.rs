@@ -2,11 +2,12 @@
 
 use bootway_exec::{Cx, StepOutput};
 use bootway_plan::{Class, Explain, Name, step};
+use camino::Utf8PathBuf;
 use thiserror::Error;
 
 use crate::{
     meter::Meter,
-    store::{DownloadError, Store, Wanted},
+    store::{DownloadError, Fetched, Store, Wanted},
     transfer::is_supported,
 };
 
@@ -19,6 +20,26 @@ use crate::{
 ///
 /// If no URL answers, or what they have is not what the plan says.
 pub fn fetch(cx: &Cx<'_>, step: &step::Fetch) -> Result<Vec<StepOutput>, FetchError> {
+    let store = Store::new(cx)?;
+    let cached = obtain(cx, step, &store)?;
+    let path = cx.out.join(step.file_name());
+    store.copy_out(&cached, &path)?;
+    Ok(vec![StepOutput { name: Name::fixed("file"), kind: step.kind, path }])
+}
+
+/// Brings the file into the cache, verified, and makes no output.
+///
+/// # Errors
+///
+/// As of [`fetch()`].
+pub fn download(cx: &Cx<'_>, step: &step::Fetch) -> Result<Fetched, FetchError> {
+    let store = Store::new(cx)?;
+    obtain(cx, step, &store)?;
+    Ok(store.fetched())
+}
+
+/// Where the file is in the cache.
+fn obtain(cx: &Cx<'_>, step: &step::Fetch, store: &Store<'_>) -> Result<Utf8PathBuf, FetchError> {
     let name = step.file_name();
     if name.contains(['/', '\0']) || matches!(name, "" | "." | "..") {
         return Err(FetchError::FileName { name: name.to_owned() });
@@ -27,12 +48,8 @@ pub fn fetch(cx: &Cx<'_>, step: &step::Fetch) -> Result<Vec<StepOutput>, FetchEr
     if let Some(url) = urls.iter().find(|url| !is_supported(url)) {
         return Err(FetchError::Url { url: url.clone() });
     }
-    let store = Store::new(cx)?;
     let wanted = Wanted { digest: step.sha256, size: None, urls };
-    let cached = store.obtain(&wanted, &Meter::new(cx, None))?;
-    let path = cx.out.join(name);
-    store.copy_out(&cached, &path)?;
-    Ok(vec![StepOutput { name: Name::fixed("file"), kind: step.kind, path }])
+    Ok(store.obtain(&wanted, &Meter::new(cx, None))?)
 }
 
 /// A file was not fetched.

@@ -5,6 +5,7 @@
 //! - [`debian()`] makes a tree of named Debian packages: resolved once with the archive's signed index, locked,
 //!   and from then on the same for everybody.
 //! - [`debian_source()`] makes a tree of the source of one, in the same way.
+//! - [`download()`] and [`download_debian()`] bring what these need into the cache, for a machine that goes offline.
 //!
 //! Nothing that comes from outside is believed. Downloads go to a cache by their digest and are verified again each
 //! time they are used. Archives are read into a layout of names first, which follows symbolic links inside of itself
@@ -43,9 +44,9 @@ mod unpack;
 
 pub use archive::{ArchiveError, Fault, InvalidPattern};
 pub use debian::{
-    DEBIAN_KEYRING, DebianError, DebianFiles, LockError, ResolveError, debian, debian_commands,
-    debian_source, debian_source_commands, locked, locked_source,
+    DEBIAN_KEYRING, DebianError, DebianFiles, DebianStep, LockError, ResolveError, debian, debian_commands,
+    debian_source, download_debian, locked,
 };
-pub use fetch::{FetchError, fetch};
-pub use store::DownloadError;
+pub use fetch::{FetchError, download, fetch};
+pub use store::{Amount, DownloadError, Fetched};
 pub use unpack::{UnpackError, unpack};

@@ -34,6 +34,12 @@ impl<'a> Meter<'a> {
         self.state.lock().expect("nothing panics while it is held").total = total;
     }
 
+    /// Takes back `bytes` that were counted and have to come once more.
+    pub(crate) fn forget(&self, bytes: u64) {
+        let mut state = self.state.lock().expect("nothing panics while it is held");
+        state.done = state.done.saturating_sub(bytes);
+    }
+
     /// Counts `bytes` more.
     pub(crate) fn add(&self, bytes: u64) {
         let mut state = self.state.lock().expect("nothing panics while it is held");

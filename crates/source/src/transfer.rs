@@ -41,6 +41,9 @@ pub(crate) enum TransferFault {
     /// It may work in a moment.
     #[error("{0}")]
     Transient(String),
+    /// The server cannot go on where an earlier transfer stopped; from the beginning it may work.
+    #[error("{0}")]
+    Range(String),
 }
 
 /// What stops a transfer.
@@ -53,7 +56,7 @@ pub(crate) enum TransferStop {
 }
 
 enum Message {
-    Length(Option<u64>),
+    Begin { start: u64, total: Option<u64> },
     Bytes(Vec<u8>),
     End,
     Failed(TransferFault),
@@ -61,8 +64,9 @@ enum Message {
 
 /// What becomes of a transfer's bytes.
 pub(crate) trait Sink {
-    /// The server says how many bytes will come, if it does.
-    fn length(&mut self, bytes: Option<u64>);
+    /// Bytes will come, of which the first is number `start` of the whole; that has `total` bytes, if the server says so.
+    /// `start` is where the transfer was to begin, or 0 if the server knows only whole files.
+    fn begin(&mut self, start: u64, total: Option<u64>) -> io::Result<()>;
     /// Bytes came.
     fn bytes(&mut self, bytes: &[u8]) -> io::Result<()>;
 }
@@ -80,13 +84,14 @@ impl Client {
         Self { agent: config.into() }
     }
 
-    /// Gives the bytes at `url` to `sink`, at most `limit` of them.
+    /// Gives the bytes at `url` from number `start` on to `sink`; the whole has at most `limit` bytes.
     ///
     /// Reading happens in a thread of its own, so that a silent server does not hold up a cancellation; the thread
     /// ends at the latest when the server has been silent for a minute.
     pub(crate) fn get(
         &self,
         url: &str,
+        start: u64,
         limit: u64,
         cancel: &Cancel,
         sink: &mut dyn Sink,
@@ -94,7 +99,7 @@ impl Client {
         let (sender, messages) = sync_channel(QUEUE);
         let (agent, address) = (self.agent.clone(), url.to_owned());
         std::thread::spawn(move || {
-            if let Err(fault) = receive(&agent, &address, &sender) {
+            if let Err(fault) = receive(&agent, &address, start, &sender) {
                 // Nobody listens after a cancellation.
                 let _ = sender.send(Message::Failed(fault));
             }
@@ -105,7 +110,10 @@ impl Client {
                 return Err(TransferStop::Cancelled);
             }
             match messages.recv_timeout(PATIENCE) {
-                Ok(Message::Length(length)) => sink.length(length),
+                Ok(Message::Begin { start, total }) => {
+                    received = start;
+                    sink.begin(start, total).map_err(TransferStop::Io)?;
+                }
                 Ok(Message::Bytes(bytes)) => {
                     received += bytes.len() as u64;
                     if received > limit {
@@ -125,22 +133,10 @@ impl Client {
     }
 }
 
-fn receive(agent: &Agent, url: &str, sender: &SyncSender<Message>) -> Result<(), TransferFault> {
-    let transient = |error: io::Error| TransferFault::Transient(error.to_string());
-    let (length, mut body): (Option<u64>, Box<dyn Read>) = if url.starts_with("file:") {
-        let path = local(url).ok_or_else(|| TransferFault::Permanent("write `file:///PATH`".to_owned()))?;
-        let file = fs_err::File::open(&path).map_err(|error| TransferFault::Permanent(error.to_string()))?;
-        (file.metadata().ok().map(|metadata| metadata.len()), Box::new(file))
-    } else {
-        let response = agent.get(url).call().map_err(|error| fault(&error))?;
-        let status = response.status();
-        if !status.is_success() {
-            return Err(refusal(status));
-        }
-        let body = response.into_body();
-        (body.content_length(), Box::new(body.into_reader()))
-    };
-    let mut said = sender.send(Message::Length(length)).is_ok();
+fn receive(agent: &Agent, url: &str, start: u64, sender: &SyncSender<Message>) -> Result<(), TransferFault> {
+    let (begin, mut body) = if url.starts_with("file:") { open(url)? } else { request(agent, url, start)? };
+    let is_local = url.starts_with("file:");
+    let mut said = sender.send(begin).is_ok();
     while said {
         let mut chunk = vec![0; CHUNK];
         let message = match body.read(&mut chunk) {
@@ -154,11 +150,65 @@ fn receive(agent: &Agent, url: &str, sender: &SyncSender<Message>) -> Result<(),
                 Message::Bytes(chunk)
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(transient(error)),
+            // A disk does not get better.
+            Err(error) if is_local => return Err(TransferFault::Permanent(error.to_string())),
+            Err(error) => return Err(TransferFault::Transient(error.to_string())),
         };
         said = sender.send(message).is_ok();
     }
     Ok(())
+}
+
+/// The file that a `file` URL names, from its beginning.
+fn open(url: &str) -> Result<(Message, Box<dyn Read>), TransferFault> {
+    let path = local(url).ok_or_else(|| TransferFault::Permanent("write `file:///PATH`".to_owned()))?;
+    let file = fs_err::File::open(&path).map_err(|error| TransferFault::Permanent(error.to_string()))?;
+    let total = file.metadata().ok().map(|metadata| metadata.len());
+    Ok((Message::Begin { start: 0, total }, Box::new(file)))
+}
+
+/// What a server sends when it is asked for the bytes from number `start` on.
+///
+/// Source: RFC 9110, section 14: `206 Partial Content`, `416 Range Not Satisfiable`; a server may ignore `Range`.
+fn request(agent: &Agent, url: &str, start: u64) -> Result<(Message, Box<dyn Read>), TransferFault> {
+    let mut request = agent.get(url);
+    if start > 0 {
+        // As it is stored: a part of something that was compressed on the way has other bytes.
+        request = request.header("Range", format!("bytes={start}-")).header("Accept-Encoding", "identity");
+    }
+    let response = request.call().map_err(|error| fault(&error))?;
+    let status = response.status();
+    if start > 0 && status.as_u16() == 416 {
+        return Err(TransferFault::Range(format!("the server answers {status}")));
+    }
+    if !status.is_success() {
+        return Err(refusal(status));
+    }
+    let is_part = status.as_u16() == 206;
+    let total = if is_part {
+        let said = response.headers().get("Content-Range").and_then(|value| value.to_str().ok());
+        match said.and_then(content_range) {
+            Some((first, total)) if first == start => total,
+            _ => {
+                let said = said.unwrap_or("nothing");
+                return Err(TransferFault::Range(format!(
+                    "asked for byte {start}, the server says `{said}`"
+                )));
+            }
+        }
+    } else {
+        None
+    };
+    let body = response.into_body();
+    let total = if is_part { total } else { body.content_length() };
+    Ok((Message::Begin { start: if is_part { start } else { 0 }, total }, Box::new(body.into_reader())))
+}
+
+/// The first byte and the size of the whole of `bytes 5-14/15`; `*` is a size that is not known.
+fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
+    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, _) = range.split_once('-')?;
+    Some((first.trim().parse().ok()?, total.trim().parse().ok()))
 }
 
 fn refusal(status: ureq::http::StatusCode) -> TransferFault {
@@ -169,9 +219,13 @@ fn refusal(status: ureq::http::StatusCode) -> TransferFault {
 
 fn fault(error: &ureq::Error) -> TransferFault {
     match error {
-        ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::InvalidProxyUrl => {
-            TransferFault::Permanent(error.to_string())
-        }
+        ureq::Error::BadUri(_)
+        | ureq::Error::Http(_)
+        | ureq::Error::InvalidProxyUrl
+        | ureq::Error::RedirectFailed
+        | ureq::Error::TooManyRedirects
+        | ureq::Error::Tls(_)
+        | ureq::Error::Rustls(_) => TransferFault::Permanent(error.to_string()),
         _ => TransferFault::Transient(error.to_string()),
     }
 }

@@ -2,12 +2,12 @@
 
 use bootway_engine::selected;
 use bootway_exec::SystemRunner;
-use bootway_plan::{Failure, Selection};
+use bootway_plan::Failure;
 use clap::Args;
 
 use crate::{
     commands::plan::say_commands,
-    open::PlanArgs,
+    open::{PlanArgs, SelectArgs},
     record::{RunArgs, record},
     style,
 };
@@ -17,15 +17,8 @@ use crate::{
 pub(crate) struct Build {
     #[command(flatten)]
     plan: PlanArgs,
-    /// Only this phase, and what it needs; `all` for all
-    #[arg(long = "phase", value_name = "PHASE")]
-    phases: Vec<String>,
-    /// Only this step, and what it needs
-    #[arg(long = "step", value_name = "STEP")]
-    steps: Vec<String>,
-    /// Of the packages, only this one; what is built already stays, and what is not is left out
-    #[arg(long = "package", value_name = "PACKAGE")]
-    packages: Vec<String>,
+    #[command(flatten)]
+    select: SelectArgs,
     /// Print the commands that would be run, and run nothing
     #[arg(long)]
     dry_run: bool,
@@ -37,12 +30,7 @@ impl Build {
     pub(crate) fn run(&self, color: style::When) -> Result<u8, Failure> {
         let loaded = self.plan.load_for(self.run.is_for_programs())?;
         let work = self.plan.work(&loaded);
-        let selection = Selection {
-            phases: self.phases.clone(),
-            steps: self.steps.clone(),
-            packages: self.packages.clone(),
-            tier: None,
-        };
+        let selection = self.select.selection();
         if self.dry_run {
             let (loaded, steps) = selected(&loaded, &work, &SystemRunner::default(), &selection)?;
             return say_commands(&loaded, &work, Some(&steps), self.run.is_for_programs());

@@ -12,6 +12,7 @@ mod debug;
 mod demo;
 mod diff;
 mod errors;
+mod fetch;
 mod gc;
 mod guest;
 mod iso;
@@ -36,6 +37,9 @@ mod squashfs_kill;
 mod swarm;
 mod sysroot;
 mod targets;
+#[path = "../../../source/src/test_server.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
+mod test_server;
 #[path = "../../../nix/src/testing.rs"]
 mod testing;
 mod timings;

@@ -66,6 +66,31 @@ fn jobs() -> usize {
 }
 
 #[test]
+fn a_tarball_goes_to_the_prefix_as_it_is() {
+    let (project, archive) = project("");
+    let names = |more: &str| -> Vec<String> {
+        let package = hello(&archive, &format!("strategy = \"tarball\"\n{more}"));
+        write_plan(&project, &format!("{package}{PHASE}{ALL}{ROOTFS}"));
+        built(&project, &[]);
+        tree(&project, "tree", "tree").1.entries.keys().map(ToString::to_string).collect()
+    };
+    let whole = ["/", "/usr", "/usr/hello-1"].into_iter().map(str::to_owned);
+    let files = ["Makefile.in", "configure", "hello.in"];
+    let whole: Vec<String> = whole.chain(files.map(|name| format!("/usr/hello-1/{name}"))).collect();
+    assert_eq!(names(""), whole);
+    let inner = names("subdir = \"hello-1\"\ninstall-prefix = \"/\"\n");
+    assert_eq!(inner, ["/", "/Makefile.in", "/configure", "/hello.in"]);
+    let (path, _) = tree(&project, "tree", "tree");
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &fs_err::metadata(path.join("configure")).unwrap().permissions(),
+    );
+    assert_eq!(
+        (mode & 0o111, fs_err::read_to_string(path.join("configure")).unwrap()),
+        (0o111, CONFIGURE.to_owned())
+    );
+}
+
+#[test]
 fn a_dead_mirror_is_passed_over_and_wrong_bytes_are_not_used() {
     let (project, archive) = project("");
     let dead = project.path().join("dead.tar");

@@ -137,6 +137,10 @@ impl Found {
         all.extend(in_parts(work.runs())?);
         if work.cache().starts_with(work.root()) {
             all.extend(in_parts(work.cache().to_owned())?); // Another's cache may be in use.
+            for part in in_parts(work.cache().join("sha256"))? {
+                let why = "the beginning of a download that did not end".to_owned();
+                self.add(What::Leftover, part.path().to_owned(), why, None)?;
+            }
         }
         all.extend(entries(&work.root().join("scratch"))?);
         all.extend(entries(&work.children())?);

@@ -170,6 +170,8 @@ pub enum Strategy {
     Busybox,
     /// The headers of Linux: `make headers`, and a copy of what that makes.
     LinuxHeaders,
+    /// Nothing is built: what is in the archive goes to the prefix as it is, or what is in its `subdir`.
+    Tarball,
     /// What `commands` says.
     Command,
 }
@@ -184,6 +186,7 @@ impl Strategy {
             Self::Make => "make",
             Self::Busybox => "busybox",
             Self::LinuxHeaders => "linux-headers",
+            Self::Tarball => "tarball",
             Self::Command => "command",
         }
     }

@@ -1,6 +1,6 @@
 //! Parameters of `debian`, `fetch` and `unpack`: where bytes come from.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +56,54 @@ fn amd64() -> String {
 
 fn main_only() -> Vec<String> {
     vec!["main".to_owned()]
+}
+
+/// Where packages of Debian come from, as `debian` and `debian-source` say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DebianArchive<'a> {
+    /// The release: `bookworm`.
+    pub suite: &'a str,
+    /// Without a slash at its end.
+    pub mirror: &'a str,
+    /// The architecture, in Debian's words; `None` for sources.
+    pub arch: Option<&'a str>,
+    /// Areas of the archive.
+    pub components: &'a [String],
+    /// The lock file, relative to the plan, if the step names one.
+    pub lock: Option<&'a Utf8Path>,
+}
+
+impl Debian {
+    /// Where its packages come from.
+    pub fn archive(&self) -> DebianArchive<'_> {
+        DebianArchive {
+            arch: Some(&self.arch),
+            ..archive(&self.suite, &self.mirror, &self.components, self.lock.as_ref())
+        }
+    }
+}
+
+impl DebianSource {
+    /// Where its package comes from.
+    pub fn archive(&self) -> DebianArchive<'_> {
+        archive(&self.suite, &self.mirror, &self.components, self.lock.as_ref())
+    }
+}
+
+/// Of sources.
+fn archive<'a>(
+    suite: &'a str,
+    mirror: &'a str,
+    components: &'a [String],
+    lock: Option<&'a Utf8PathBuf>,
+) -> DebianArchive<'a> {
+    DebianArchive {
+        suite,
+        mirror: mirror.trim_end_matches('/'),
+        arch: None,
+        components,
+        lock: lock.map(Utf8PathBuf::as_path),
+    }
 }
 
 /// A source package of Debian to a tree: what the authors released, and in `debian` what Debian adds. Debian's patches

@@ -43,6 +43,7 @@ fn run(verdict: Option<Verdict>, exit_code: u8) -> Report {
         plan: Name::fixed("demo"),
         plan_digest: bootway_plan::Digest::of(b""),
         plan_file: None,
+        command: None,
         arguments: Vec::new(),
         started: 1_767_312_000,
         version: "0.1.0".to_owned(),

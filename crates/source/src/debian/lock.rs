@@ -96,11 +96,12 @@ pub(crate) struct SourceFile {
 impl SourceRequest {
     /// What `step` asks for; two steps that differ in what they keep ask for the same.
     pub(crate) fn of(step: &step::DebianSource) -> Self {
+        let archive = step.archive();
         Self {
             package: step.package.clone(),
-            suite: step.suite.clone(),
-            mirror: step.mirror.trim_end_matches('/').to_owned(),
-            components: sorted(&step.components),
+            suite: archive.suite.to_owned(),
+            mirror: archive.mirror.to_owned(),
+            components: sorted(archive.components),
         }
     }
 }
@@ -115,11 +116,12 @@ fn sorted(names: &[String]) -> Vec<String> {
 impl Request {
     /// What `step` asks for; two steps that differ in what they keep ask for the same.
     pub(crate) fn of(step: &step::Debian) -> Self {
+        let archive = step.archive();
         Self {
-            suite: step.suite.clone(),
+            suite: archive.suite.to_owned(),
             arch: step.arch.clone(),
-            mirror: step.mirror.trim_end_matches('/').to_owned(),
-            components: sorted(&step.components),
+            mirror: archive.mirror.to_owned(),
+            components: sorted(archive.components),
             dependencies: step.dependencies,
             packages: sorted(&step.packages),
         }

@@ -1,15 +1,14 @@
 //! `debian-source`: a source package to a tree.
 
-use bootway_exec::{Cmd, Cx, StepOutput};
-use bootway_plan::{Digest, TreePath, step};
-use camino::Utf8Path;
+use bootway_exec::{Cx, StepOutput};
+use bootway_plan::{TreePath, step};
 
 use super::{
     DebianError, DebianFiles,
-    lock::{LockError, LockFile, SourceRequest, SourceResolution},
+    lock::{LockFile, SourceRequest, SourceResolution},
     pool::{Pool, Pooled},
     resolve::{ResolveError, nearest},
-    suite::{self, Suite},
+    suite::Suite,
 };
 use crate::{
     archive::{Archive, Route, Selection, Unpacker},
@@ -45,9 +44,7 @@ pub fn debian_source(
     let selection = Selection::new(&step.keep, &step.drop)?;
     let store = Store::new(cx)?;
     let resolution = resolution(cx, step, files, &store)?;
-    let package = format!("{} {}", step.package, resolution.version);
-    let parts =
-        parts(&resolution).map_err(|reason| DebianError::Source { package: package.clone(), reason })?;
+    let parts = parts_of(step, &resolution)?;
     let archives = archives(cx, &store, step, &resolution, &parts)?;
     let meter = Meter::new(cx, Some(parts.iter().map(|part| part.file.size).sum()));
     let mut unpacker = Unpacker::new(cx, &selection)?.plain();
@@ -65,7 +62,7 @@ pub fn debian_source(
         }
     }
     note_unused(cx, &selection);
-    Ok(vec![unpacker.finish(&package)?])
+    Ok(vec![unpacker.finish(&format!("{} {}", step.package, resolution.version))?])
 }
 
 /// Where a part goes; what it replaces is taken away, as by `dpkg-source`.
@@ -85,21 +82,24 @@ fn route(unpacker: &mut Unpacker<'_>, place: Place<'_>, is_apart: bool) -> Route
     if is_apart { Route::to(base) } else { Route::below(base) }
 }
 
-/// What [`debian_source`] runs when the lock file does not answer the step's request yet.
-pub fn debian_source_commands(scratch: &Utf8Path, keyring: &Utf8Path) -> Vec<Cmd> {
-    suite::commands(scratch, keyring)
+/// Brings its archives into the cache.
+pub(super) fn download(
+    cx: &Cx<'_>,
+    step: &step::DebianSource,
+    files: &DebianFiles<'_>,
+    store: &Store<'_>,
+) -> Result<(), DebianError> {
+    let resolution = resolution(cx, step, files, store)?;
+    archives(cx, store, step, &resolution, &parts_of(step, &resolution)?)?;
+    Ok(())
 }
 
-/// The digest of what the lock file at `path` answers to the request of `step`; with an answer, [`debian_source`] runs
-/// nothing.
-///
-/// # Errors
-///
-/// If there is a file and it is not a lock file.
-pub fn locked_source(path: &Utf8Path, step: &step::DebianSource) -> Result<Option<Digest>, LockError> {
-    let file = LockFile::read(path)?;
-    let digest = |answer: &SourceResolution| Digest::of(&serde_json::to_vec(answer).expect("plain data"));
-    Ok(file.source(&SourceRequest::of(step)).map(digest))
+fn parts_of<'a>(
+    step: &step::DebianSource,
+    resolution: &'a SourceResolution,
+) -> Result<Vec<Part<'a>>, DebianError> {
+    let package = || format!("{} {}", step.package, resolution.version);
+    parts(resolution).map_err(|reason| DebianError::Source { package: package(), reason })
 }
 
 fn resolution(
@@ -108,12 +108,12 @@ fn resolution(
     files: &DebianFiles<'_>,
     store: &Store<'_>,
 ) -> Result<SourceResolution, DebianError> {
-    let path = files.source_lock_path(cx.plan_dir, step);
+    let path = files.lock_path(cx.plan_dir, step.into());
     let request = SourceRequest::of(step);
     if let Some(resolution) = LockFile::read(&path)?.source(&request) {
         return Ok(resolution.clone());
     }
-    let suite = Suite::from(step);
+    let suite = Suite::from(step.archive());
     let release = suite.release(cx, files.keyring, store)?;
     let indexes = suite.indexes(cx, &release, store)?;
     let mut index = Index::default();

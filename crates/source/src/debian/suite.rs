@@ -33,25 +33,10 @@ pub(super) struct Suite<'a> {
     pub(super) arch: Option<&'a str>,
 }
 
-impl<'a> From<&'a step::Debian> for Suite<'a> {
-    fn from(step: &'a step::Debian) -> Self {
-        Self {
-            mirror: step.mirror.trim_end_matches('/'),
-            name: &step.suite,
-            components: &step.components,
-            arch: Some(&step.arch),
-        }
-    }
-}
-
-impl<'a> From<&'a step::DebianSource> for Suite<'a> {
-    fn from(step: &'a step::DebianSource) -> Self {
-        Self {
-            mirror: step.mirror.trim_end_matches('/'),
-            name: &step.suite,
-            components: &step.components,
-            arch: None,
-        }
+impl<'a> From<step::DebianArchive<'a>> for Suite<'a> {
+    fn from(archive: step::DebianArchive<'a>) -> Self {
+        let step::DebianArchive { suite, mirror, arch, components, lock: _ } = archive;
+        Self { mirror, name: suite, components, arch }
     }
 }
 

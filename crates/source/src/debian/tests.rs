@@ -146,6 +146,26 @@ fn deb(name: &str, file: &str) -> Vec<u8> {
 }
 
 #[test]
+fn packages_are_locked_and_downloaded_ahead_of_time() {
+    let Archive { server, keyring, gnupg: _gnupg } = &Archive::new();
+    let files = DebianFiles { lock: "plan.lock".into(), keyring };
+    let runner = SystemRunner::default();
+    let sandbox = Sandbox::new(&runner);
+    let cx = sandbox.cx();
+    let json = serde_json::json!({ "packages": ["kmod", "base-files"], "mirror": server.url("debian") });
+    let step: step::Debian = serde_json::from_value(json).unwrap();
+    let first = download_debian(&cx, (&step).into(), &files).unwrap();
+    // The signed release, its index, and two packages.
+    assert_eq!((first.had.files, first.came.files, first.retries), (0, 4, 0));
+    assert_eq!(cx.out.read_dir_utf8().unwrap().count(), 0);
+    let requests = server.requests().len();
+    let second = download_debian(&cx, (&step).into(), &files).unwrap();
+    assert_eq!((second.had.files, second.came.files), (2, 0));
+    debian(&cx, &step, &files).unwrap();
+    assert_eq!(server.requests().len(), requests);
+}
+
+#[test]
 fn what_is_locked_and_cached_needs_no_network() {
     let archive = Archive::new();
     let runner = SystemRunner::default();
@@ -207,7 +227,7 @@ fn what_is_locked_and_cached_needs_no_network() {
     ");
 
     let requests = archive.server.requests().len();
-    assert!(locked(&cx.plan_dir.join("plan.lock"), &step).unwrap().is_some());
+    assert!(locked(&cx.plan_dir.join("plan.lock"), (&step).into()).unwrap().is_some());
     // A runner without replies: nothing is started either.
     let scripted = ScriptedRunner::default();
     let again = archive.run(&Cx { runner: &scripted, ..cx }, &step);
@@ -280,7 +300,7 @@ fn only_the_new_request_is_resolved() {
     // What is kept of the tree is no part of the question.
     let mut keeping = archive.step(&["kmod"]);
     keeping.keep = vec!["usr/bin".to_owned()];
-    assert!(locked(&path, &keeping).unwrap().is_some());
+    assert!(locked(&path, (&keeping).into()).unwrap().is_some());
     assert_eq!(cx.plan_dir.read_dir_utf8().unwrap().count(), 1, "something was left beside the lock file");
 }
 
@@ -352,7 +372,7 @@ fn a_release_must_be_the_one_that_was_asked_for() {
     insta::assert_snapshot!(archive.outcome(&step::Debian { components: vec!["contrib".to_owned()], ..step.clone() }), @"error: the index of `bookworm` cannot be used: its release lists no `contrib/binary-amd64/Packages`");
     insta::assert_snapshot!(archive.outcome(&step::Debian { suite: "sid".to_owned(), ..step }), @"
     error: cannot download http://server/debian/dists/sid/InRelease: the server answers 404 Not Found
-      hint: look at the network, at `http_proxy`, or name a mirror that has it
+      hint: look at the network, at `http_proxy`, or name a mirror that has it; while there is a network, `bootway fetch` gets everything that the plan needs
     ");
 }
 
@@ -376,6 +396,20 @@ fn what_a_mirror_changes_is_not_taken() {
     assert!(archive.outcome(&step).contains("it sends more than the"));
     archive.server.put("debian/dists/bookworm/main/binary-amd64/Packages.xz", Page::Bytes(vec![0; 10]));
     assert!(archive.outcome(&step).contains("Packages.xz` is the wrong file"));
+}
+
+#[test]
+fn what_ends_before_the_size_that_is_signed_is_tried_again() {
+    let archive = Archive::new();
+    let runner = SystemRunner::default();
+    let sandbox = Sandbox::new(&runner);
+    let whole = deb("kmod", "usr/bin/kmod");
+    let half = whole.len() / 2;
+    archive.server.put("debian/pool/kmod_1_amd64.deb", Page::Unsaid(1, whole));
+    assert!(archive.run(&sandbox.cx(), &archive.step(&["kmod"])).contains("/usr/bin/kmod"));
+    let asked = archive.server.requests();
+    let asked: Vec<&str> = asked.iter().filter_map(|path| path.strip_prefix("debian/pool/")).collect();
+    assert_eq!(asked, ["kmod_1_amd64.deb".to_owned(), format!("kmod_1_amd64.deb@{half}")]);
 }
 
 /// The archive itself says so: the digest is right, the package is not.

@@ -1,8 +1,11 @@
 use bootway_exec::{Sandbox, ScriptedRunner};
-use bootway_plan::{Digest, Failure};
+use bootway_plan::{Digest, EventKind, Failure};
 
 use super::*;
-use crate::test_server::{Page, Server};
+use crate::{
+    store::Amount,
+    test_server::{Page, Server},
+};
 
 const CONTENT: &[u8] = b"what was wanted";
 
@@ -22,6 +25,10 @@ fn fetched(sandbox: &Sandbox<'_>, step: &step::Fetch) -> String {
     };
     for entry in sandbox.cx().cache.join("sha256").read_dir_utf8().into_iter().flatten() {
         let entry = entry.unwrap();
+        if entry.file_name().starts_with(".partial-") {
+            assert!(entry.metadata().unwrap().len() > 0, "nothing to go on from");
+            continue;
+        }
         assert_eq!(
             Digest::of(&fs_err::read(entry.path()).unwrap()).to_string(),
             entry.file_name(),
@@ -80,21 +87,159 @@ fn says_what_each_mirror_said() {
     let step = step(&server.url("a"), &[&busy, "file:///nowhere/x", "file://host/x"]);
     insta::assert_snapshot!(server.anonymous(&fetched(&sandbox, &step)), @"
     error: cannot download http://server/a: the server answers 404 Not Found; http://server/b: the server answers 503 Service Unavailable; file:///nowhere/x: failed to open file `/nowhere/x`: No such file or directory (os error 2); file://host/x: write `file:///PATH`
-      hint: look at the network, at `http_proxy`, or name a mirror that has it
+      hint: look at the network, at `http_proxy`, or name a mirror that has it; while there is a network, `bootway fetch` gets everything that the plan needs
     ");
 }
 
+/// What was said on the way.
+fn notes(sandbox: &Sandbox<'_>, server: &Server) -> String {
+    let notes = sandbox.events().into_iter().filter_map(|kind| match kind {
+        EventKind::Note { text } => Some(server.anonymous(&text)),
+        _ => None,
+    });
+    notes.collect::<Vec<_>>().join("\n")
+}
+
 #[test]
-fn what_breaks_once_is_tried_again() {
+fn what_the_network_breaks_is_tried_again_and_said() {
     let runner = ScriptedRunner::default();
     let sandbox = Sandbox::new(&runner);
     let server = Server::start();
     let url = server.put("busy", Page::Status(503, 2, CONTENT.to_vec()));
     assert_eq!(fetched(&sandbox, &step(&url, &[])), "file /out/busy");
     fs_err::remove_dir_all(sandbox.cx().cache.join("sha256")).unwrap();
-    let url = server.put("cut", Page::Halves(2, CONTENT.to_vec()));
-    assert_eq!(fetched(&sandbox, &step(&url, &[])), "file /out/cut");
-    assert_eq!(server.requests().len(), 6);
+    let url = server.put("gone", Page::HangUp(2, CONTENT.to_vec()));
+    assert_eq!(fetched(&sandbox, &step(&url, &[])), "file /out/gone");
+    assert_eq!(server.requests(), ["busy", "busy", "busy", "gone", "gone", "gone"]);
+    let said = notes(&sandbox, &server);
+    let (busy, gone) = said.split_at(said.find("http://server/gone").unwrap());
+    insta::assert_snapshot!(busy, @"
+    http://server/busy: attempt 1 of 3 failed: the server answers 503 Service Unavailable; again in 0 s
+    http://server/busy: attempt 2 of 3 failed: the server answers 503 Service Unavailable; again in 0 s
+    ");
+    // How a connection ends is told by the operating system in one of several ways.
+    assert_eq!(gone.matches("http://server/gone: attempt ").count(), 2, "{gone}");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_tried_three_times_and_then_the_next() {
+    let runner = ScriptedRunner::default();
+    let sandbox = Sandbox::new(&runner);
+    let server = Server::start();
+    let there = server.put("a", Page::Bytes(CONTENT.to_vec()));
+    let refused = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}/a", listener.local_addr().unwrap())
+    };
+    assert_eq!(fetched(&sandbox, &step(&refused, &[&there])), "file /out/a");
+    let said = notes(&sandbox, &server).replace(&refused, "http://nobody/a");
+    assert_eq!(said.matches("http://nobody/a: attempt ").count(), 2, "{said}");
+    assert!(said.contains("Connection refused"), "{said}");
+    assert!(said.ends_with("; going on with the next mirror"), "{said}");
+    assert_eq!(server.requests(), ["a"]);
+}
+
+#[test]
+fn what_is_missing_forbidden_or_wrong_is_asked_for_once() {
+    let runner = ScriptedRunner::default();
+    let sandbox = Sandbox::new(&runner);
+    let server = Server::start();
+    let forbidden = server.put("forbidden", Page::Status(403, 9, Vec::new()));
+    let wrong = server.put("wrong", Page::Ranges(0, b"something else".to_vec()));
+    let there = server.put("there", Page::Bytes(CONTENT.to_vec()));
+    let step = step(&server.url("missing"), &[&forbidden, &wrong, &there]);
+    assert_eq!(fetched(&sandbox, &step), "file /out/missing");
+    assert_eq!(server.requests(), ["missing", "forbidden", "wrong", "there"]);
+    insta::assert_snapshot!(notes(&sandbox, &server), @"
+    http://server/missing: the server answers 404 Not Found; going on with the next mirror
+    http://server/forbidden: the server answers 403 Forbidden; going on with the next mirror
+    http://server/wrong: its SHA-256 is f41f3fa625ff120ddca7ef456bf66371ecea23c129f4e4c32367101edb516cf8; going on with the next mirror
+    ");
+}
+
+#[test]
+fn a_download_goes_on_where_it_stopped_if_the_server_can_do_that() {
+    let runner = ScriptedRunner::default();
+    let sandbox = Sandbox::new(&runner);
+    let server = Server::start();
+    // 15 bytes: 7, then 4 of the other 8, then the rest.
+    let url = server.put("a", Page::Ranges(2, CONTENT.to_vec()));
+    assert_eq!(fetched(&sandbox, &step(&url, &[])), "file /out/a");
+    assert_eq!(server.requests(), ["a", "a@7", "a@11"]);
+    let said = notes(&sandbox, &server);
+    assert!(said.contains("attempt 1 of 3") && said.contains("again from byte 7 in"), "{said}");
+    assert!(said.contains("attempt 2 of 3") && said.contains("again from byte 11 in"), "{said}");
+    // Another one sends all of it again, and that is taken.
+    fs_err::remove_dir_all(sandbox.cx().cache.join("sha256")).unwrap();
+    let url = server.put("b", Page::Halves(2, CONTENT.to_vec()));
+    assert_eq!(fetched(&sandbox, &step(&url, &[])), "file /out/b");
+    assert_eq!(server.requests()[3..], ["b", "b@7", "b@7"]);
+}
+
+#[test]
+fn the_next_mirror_goes_on_where_the_last_one_stopped() {
+    let runner = ScriptedRunner::default();
+    let sandbox = Sandbox::new(&runner);
+    let server = Server::start();
+    let cut = server.put("cut", Page::Ranges(9, CONTENT.to_vec()));
+    let there = server.put("there", Page::Ranges(0, CONTENT.to_vec()));
+    assert_eq!(fetched(&sandbox, &step(&cut, &[&there])), "file /out/cut");
+    assert_eq!(server.requests(), ["cut", "cut@7", "cut@11", "there@13"]);
+}
+
+#[test]
+fn what_came_before_a_failure_is_there_for_the_next_run() {
+    let runner = ScriptedRunner::default();
+    let sandbox = Sandbox::new(&runner);
+    let server = Server::start();
+    let url = server.put("a", Page::Ranges(3, CONTENT.to_vec()));
+    assert!(fetched(&sandbox, &step(&url, &[])).starts_with("error: cannot download"));
+    assert_eq!(fetched(&sandbox, &step(&url, &[])), "file /out/a");
+    assert_eq!(server.requests(), ["a", "a@7", "a@11", "a@13"]);
+    assert!(notes(&sandbox, &server).contains("13 bytes are there from an attempt before this run"));
+    // All of it was there, and the run was killed before it got its name.
+    let cache = sandbox.cx().cache.join("sha256");
+    let digest = Digest::of(CONTENT).to_string();
+    fs_err::rename(cache.join(&digest), cache.join(format!(".partial-{digest}"))).unwrap();
+    assert_eq!(fetched(&sandbox, &step(&url, &[])), "file /out/a");
+    assert_eq!(server.requests().len(), 4);
+}
+
+#[test]
+fn a_beginning_of_something_else_does_no_harm() {
+    let runner = ScriptedRunner::default();
+    let sandbox = Sandbox::new(&runner);
+    let server = Server::start();
+    let partial = sandbox.cx().cache.join("sha256").join(format!(".partial-{}", Digest::of(CONTENT)));
+    for (page, left, asked) in [
+        (Page::Ranges(0, CONTENT.to_vec()), "rotten", ["a@6", "a"]),
+        (Page::Ranges(0, CONTENT.to_vec()), "much longer than it should be", ["a@29", "a"]),
+        (Page::Lies(CONTENT.to_vec()), "rotten", ["a@6", "a"]),
+    ] {
+        let _ = fs_err::remove_dir_all(sandbox.cx().cache.join("sha256"));
+        fs_err::create_dir_all(partial.parent().unwrap()).unwrap();
+        fs_err::write(&partial, left).unwrap();
+        let before = server.requests().len();
+        let url = server.put("a", page);
+        assert_eq!(fetched(&sandbox, &step(&url, &[])), "file /out/a");
+        assert_eq!(server.requests()[before..], asked);
+    }
+}
+
+#[test]
+fn a_download_ahead_of_time_makes_nothing_and_says_what_came() {
+    let runner = ScriptedRunner::default();
+    let sandbox = Sandbox::new(&runner);
+    let server = Server::start();
+    let url = server.put("a", Page::Status(503, 1, CONTENT.to_vec()));
+    let one = Amount { files: 1, bytes: CONTENT.len() as u64 };
+    let came = download(&sandbox.cx(), &step(&url, &[])).unwrap();
+    assert_eq!(came, Fetched { came: one, retries: 1, ..Fetched::default() });
+    let had = download(&sandbox.cx(), &step(&url, &[])).unwrap();
+    assert_eq!(had, Fetched { had: one, ..Fetched::default() });
+    assert_eq!(sandbox.cx().out.read_dir_utf8().unwrap().count(), 0);
+    drop(server);
+    assert_eq!(fetched(&sandbox, &step(&url, &[])), "file /out/a");
 }
 
 #[test]

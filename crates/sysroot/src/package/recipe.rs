@@ -91,6 +91,7 @@ pub(crate) fn recipe(cx: &Cx<'_>, step: &Package) -> Recipe {
         Strategy::Make => maker.make_alone(),
         Strategy::Busybox => maker.busybox(&directory),
         Strategy::LinuxHeaders => maker.linux_headers(&directory),
+        Strategy::Tarball => maker.as_it_is(),
         Strategy::Command => maker.commands(),
     };
     Recipe { directory, acts }
@@ -237,6 +238,13 @@ impl Maker<'_> {
                 to: path(&place),
             }]),
         ]
+    }
+
+    fn as_it_is(&self) -> Vec<Act> {
+        let place =
+            format!("{}/{}", self.destdir.as_deref().unwrap_or(""), self.prefix.trim_start_matches('/'));
+        let path = |text: &str| text.parse::<TreePath>().unwrap_or_default();
+        vec![Act::Edit(vec![Edit::Copy { path: path(&self.source), to: path(&place) }])]
     }
 
     fn commands(&self) -> Vec<Act> {

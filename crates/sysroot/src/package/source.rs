@@ -37,7 +37,9 @@ pub(super) fn prepare(
             } else {
                 unpack(cx, input, &step.keep, dir)
                     .map_err(|failure| RootError::Source(failure.chain.join(": ")))?;
-                lift(dir)?;
+                if step.strategy != Strategy::Tarball {
+                    lift(dir)?;
+                }
             }
         }
     }

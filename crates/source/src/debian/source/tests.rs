@@ -1,10 +1,13 @@
 use std::io::Write as _;
 
-use bootway_exec::{Sandbox, ScriptedRunner, SystemRunner, run};
-use bootway_plan::Failure;
-use camino::Utf8PathBuf;
+use bootway_exec::{Cmd, Sandbox, ScriptedRunner, SystemRunner, run};
+use bootway_plan::{Digest, Failure};
+use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{super::tests::GnupgHome, *};
+use super::{
+    super::{download_debian, locked, tests::GnupgHome},
+    *,
+};
 use crate::{
     archive::tests::{Tar, listing, xz},
     test_server::{Page, Server},
@@ -172,12 +175,29 @@ fn a_source_is_what_was_released_with_what_debian_adds() {
 
     // Once it is locked and cached, nothing is asked for and nothing is started.
     let requests = sources.server.requests().len();
-    assert!(locked_source(&cx.plan_dir.join("plan.lock"), &step).unwrap().is_some());
+    assert!(locked(&cx.plan_dir.join("plan.lock"), (&step).into()).unwrap().is_some());
     let scripted = ScriptedRunner::default();
     let again = sources.run(&Cx { runner: &scripted, ..cx }, &step);
     assert_eq!((again, scripted.to_string()), (first, String::new()));
     assert_eq!(sources.server.requests().len(), requests);
     assert_eq!(fs_err::read_to_string(cx.plan_dir.join("plan.lock")).unwrap(), lock);
+}
+
+#[test]
+fn a_source_is_locked_and_downloaded_ahead_of_time() {
+    let sources = Sources::with(&[hello()]);
+    let runner = SystemRunner::default();
+    let sandbox = Sandbox::new(&runner);
+    let cx = sandbox.cx();
+    let step = sources.step("hello");
+    let first = download_debian(&cx, (&step).into(), &sources.files()).unwrap();
+    // The signed release, its index, and the two archives that are unpacked.
+    assert_eq!((first.had.files, first.came.files), (0, 4));
+    let requests = sources.server.requests().len();
+    let second = download_debian(&cx, (&step).into(), &sources.files()).unwrap();
+    assert_eq!((second.had.files, second.came.files), (2, 0));
+    assert!(sources.run(&cx, &step).contains("/debian/patches"));
+    assert_eq!(sources.server.requests().len(), requests);
 }
 
 /// Makes a source package with Debian's own program, and unpacks it with ours and with theirs.
@@ -341,13 +361,13 @@ fn packages_and_sources_share_a_lock_file() {
     let old = r#"{"format":1,"debian":[{"suite":"s","arch":"a","mirror":"m","components":["main"],"dependencies":false,"packages":["x"],"date":null,"locked":[]}]}"#;
     fs_err::write(&path, old).unwrap();
     let step = sources.step("hello");
-    assert_eq!(locked_source(&path, &step).unwrap(), None);
+    assert_eq!(locked(&path, (&step).into()).unwrap(), None);
     sources.run(&cx, &step);
     let text = fs_err::read_to_string(&path).unwrap();
     assert!(text.contains(r#""suite": "s""#) && text.contains(r#""package": "hello""#), "{text}");
     // What is kept of the tree is no part of the question.
     let keeping = step::DebianSource { keep: vec!["main.c".to_owned()], ..step };
-    assert!(locked_source(&path, &keeping).unwrap().is_some());
+    assert!(locked(&path, (&keeping).into()).unwrap().is_some());
     fs_err::write(&path, text.replace("pool/hello/hello_1.0-2.dsc", "../x")).unwrap();
     insta::assert_snapshot!(sources.run(&cx, &keeping), @"
     error: `/plan/plan.lock` is not a lock file: `../x` is not a path in an archive
