@@ -16,8 +16,9 @@ use crate::{
     sh::{Sh, cargo, root, sh},
 };
 
-/// The plan, and what is beside it that it reads.
+/// The plan, and the directory beside it that it reads.
 const PLAN: &str = "sysroot.plan.toml";
+const READ: &str = "demo";
 /// Nobody in particular.
 const USER: &str = "65534";
 /// Of different lengths: a path that gets into a program would move what is behind it.
@@ -79,7 +80,8 @@ fn prepare(base: &Utf8Path) -> Done {
     for place in PLACES {
         let dir = base.join(place);
         fs_err::create_dir_all(&dir).map_err(io)?;
-        fs_err::copy(root().join("fixtures/plans").join(PLAN), dir.join(PLAN)).map_err(io)?;
+        let plans = root().join("fixtures/plans");
+        sh("cp", ["-r", plans.join(PLAN).as_str(), plans.join(READ).as_str(), dir.as_str()]).run()?;
     }
     fs_err::copy(crate::bench::released("bootway"), base.join("bootway")).map_err(io)?;
     if is_root() { sh("chown", ["-R", &format!("{USER}:{USER}"), base.as_str()]).run() } else { Ok(()) }
