@@ -29,6 +29,9 @@ pub struct Setup {
     /// Whether it is done without a user namespace, by root.
     #[serde(default)]
     pub plain: bool,
+    /// Whether the trees are copied together in `copy` of `dir` already, and no overlay is needed.
+    #[serde(default)]
+    pub copied: bool,
     /// Whether a person is at the other end, who is told what goes wrong; and nobody else reads this file.
     #[serde(default)]
     pub aloud: bool,
