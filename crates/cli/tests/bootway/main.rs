@@ -13,6 +13,7 @@ mod demo;
 mod errors;
 mod gc;
 mod guest;
+mod hostile;
 mod iso;
 mod kill;
 mod killed_vm;
@@ -25,6 +26,7 @@ mod prebuilt;
 mod project;
 mod queue;
 mod record;
+mod restricted;
 mod rootfs;
 mod same_bytes;
 #[path = "../../../../fixtures/shim/place.rs"]
