@@ -188,13 +188,12 @@ impl<'a> Root<'a> {
     fn setup(&self, job: Job, name: &str) -> Result<Setup, RootError> {
         Ok(Setup {
             dir: self.dir.clone(),
-            trees: self.trees()?.len(),
+            trees: if self.copy().exists() { 0 } else { self.trees()?.len() },
             root: self.dir.join("mount"),
             view: self.inside.view.clone(),
             mounts: self.mounts()?,
             network: self.inside.network,
             plain: self.plain.get(),
-            copied: self.copy().exists(),
             aloud: name == SHELL,
             job,
             verdict: self.dir.join("jobs").join(format!("{name}.verdict")),

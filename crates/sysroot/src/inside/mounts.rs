@@ -28,7 +28,7 @@ pub(super) fn make_up(setup: &Setup) -> Result<(), Failed> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private)
         .map_err(|error| (Trouble::Mount, "making `/` private".to_owned(), error.into()))?;
-    if setup.copied {
+    if setup.trees == 0 {
         let copy = setup.dir.join("copy");
         mount_bind(copy.as_std_path(), setup.root.as_std_path())
             .map_err(|error| (Trouble::Mount, format!("`{copy}`"), error.into()))?;

@@ -99,17 +99,19 @@ impl Root<'_> {
     /// The failure of a step that would fill the disk, of which nothing is kept: to keep it for a look would keep the disk
     /// full, and every step after it from beginning.
     pub(super) fn disk_full(&self, free: Bytes) -> RootError {
-        match remove_all(&self.dir) {
-            Ok(()) => RootError::DiskFull { dir: self.dir.clone(), free },
-            Err(error) => error.into(),
-        }
+        remove_all(self.cx.scratch).map_or_else(RootError::from, |()| self.is_full(free))
+    }
+
+    fn is_full(&self, free: Bytes) -> RootError {
+        RootError::DiskFull { dir: self.dir.clone(), free }
     }
 
     fn try_job(&self, job: &Job, cmd: &Cmd, name: &str, argv: &[String]) -> Result<(), RootError> {
         let (file, setup) = self.write_setup(job.clone(), name)?;
         let ran = self.watched(cmd);
         if let Err(RootError::DiskFull { free, .. }) = ran {
-            return Err(self.disk_full(free));
+            // A root that is only looked at is not ours to remove.
+            return Err(if *job == Job::Nothing { self.is_full(free) } else { self.disk_full(free) });
         }
         let verdict = fs_err::read(&setup.verdict).ok().and_then(|text| serde_json::from_slice(&text).ok());
         fs_err::remove_file(&file)?;
@@ -168,9 +170,7 @@ impl Root<'_> {
         let full = full.or_else(|| free(dir).filter(|free| ran.is_err() && *free < FLOOR));
         match (ran, full) {
             // One that has noticed it first has failed for the same reason.
-            (Err(_), Some(free)) if !asked.is_cancelled() => {
-                Err(RootError::DiskFull { dir: self.dir.clone(), free })
-            }
+            (Err(_), Some(free)) if !asked.is_cancelled() => Err(self.is_full(free)),
             (ran, _) => Ok(ran.map(drop)?),
         }
     }
