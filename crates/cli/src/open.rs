@@ -1,7 +1,7 @@
 //! Arguments that name a plan, and what they lead to.
 
 use bootway_engine::{Loaded, Work};
-use bootway_plan::{Class, Failure, Overrides, Selection, Vars};
+use bootway_plan::{Class, Digest, Failure, Overrides, Selection, Vars};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 
@@ -95,9 +95,33 @@ impl OverrideArgs {
                 return Err(failure.because(format!("cannot read the overrides `{file}`")));
             }
         };
+        let (text, plan_digest) = without_mark(text);
+        if plan_digest.is_some() && plan_digest == digest_of(plan) {
+            crate::style::say(&format!(
+                "{file} is in {plan} already and counts no more: `bootway overrides backport` empties it"
+            ));
+            return Ok(None);
+        }
         let overrides =
             Overrides::from_json(&text).map_err(|problems| Failure::of(&problems.in_file(file.as_str())))?;
         Ok(Some((overrides, file)))
+    }
+
+    /// The overrides that a backport has written into `plan`, and was ended before it could empty.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read.
+    pub(crate) fn in_plan_already(&self, plan: &Utf8Path) -> Result<Option<Utf8PathBuf>, Failure> {
+        let file = self.file(plan);
+        match fs_err::read_to_string(&file) {
+            Ok(text) => {
+                let digest = without_mark(text).1;
+                Ok((digest.is_some() && digest == digest_of(plan)).then_some(file))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Failure::new(Class::Plan, error.to_string())),
+        }
     }
 
     /// As they are said in a command line.
@@ -105,6 +129,26 @@ impl OverrideArgs {
         let file = self.overrides.iter().flat_map(|file| ["--overrides".to_owned(), file.to_string()]);
         file.chain(self.no_overrides.then(|| "--no-overrides".to_owned())).collect()
     }
+}
+
+/// In a file of overrides: the SHA-256 of the plan that has them. A backport writes it before it writes the plan.
+pub(crate) const BACKPORTED: &str = "backported_into";
+
+/// The text of overrides, and what it is said to be written into.
+fn without_mark(text: String) -> (String, Option<String>) {
+    // What is no JSON is said by who reads it, with its place.
+    let Ok(serde_json::Value::Object(mut table)) = serde_json::from_str(&text) else { return (text, None) };
+    match table.remove(BACKPORTED) {
+        Some(serde_json::Value::String(digest)) => {
+            (serde_json::Value::Object(table).to_string(), Some(digest))
+        }
+        // Not ours; it is refused as any key that is not known.
+        _ => (text, None),
+    }
+}
+
+fn digest_of(plan: &Utf8Path) -> Option<String> {
+    Some(Digest::of(&fs_err::read(plan).ok()?).to_string())
 }
 
 pub(crate) fn parse_var(text: &str) -> Result<(String, String), String> {

@@ -5,7 +5,7 @@ use bootway_plan::{
     Action, Class, Failure, Inside, Name, OutputRef, Source, Step, StepId, nearest, step::EditRoot,
 };
 use bootway_sysroot::shell;
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::{
     Loaded, State, Work,
@@ -52,12 +52,35 @@ pub fn enter_namespace(
     let last = of_it.iter().rev().find(|step| done(step));
     let inside = last.map_or_else(|| first.inside.clone(), |step| after(step));
     let dir = work.root().join("enter").join(namespace);
+    if is_entered(&dir) {
+        return Err(Failure::new(
+            Class::Environment,
+            format!("somebody is in the root of `{namespace}` already"),
+        )
+        .hint("leave that shell, or use another work directory: `--work DIR`"));
+    }
     remove_all(&dir).map_err(|error| Failure::new(Class::Environment, error.to_string()))?;
     // A step that does nothing, behind the last one that is done.
     let action = Action::Edit(EditRoot { edits: Vec::new() });
     let step = Step { inside, action, ..(*last.unwrap_or(first)).clone() };
     let entry = Entry { loaded, work, runner, helper, argv };
-    entry.shell(&step, &dir, false)
+    let cmd = entry.shell(&step, &dir, false)?;
+    let pid = std::process::id().to_string();
+    fs_err::write(dir.join(INHABITANT), pid)
+        .map_err(|error| Failure::new(Class::Environment, error.to_string()))?;
+    Ok(cmd)
+}
+
+/// Who is in a root: the process whose place was taken.
+const INHABITANT: &str = "pid";
+
+/// Whether somebody is in the root that was made up in `dir` to be entered.
+///
+/// A process number alone says nothing, the number may be another's by now; but its command line names the directory.
+pub(crate) fn is_entered(dir: &Utf8Path) -> bool {
+    let line = fs_err::read_to_string(dir.join(INHABITANT))
+        .and_then(|pid| fs_err::read_to_string(format!("/proc/{}/cmdline", pid.trim())));
+    line.is_ok_and(|line| line.split('\0').any(|arg| Utf8Path::new(arg).starts_with(dir)))
 }
 
 fn unknown(loaded: &Loaded, namespace: &str) -> Failure {

@@ -63,12 +63,16 @@ pub enum What {
     Root,
     /// Outputs and stamp of a step that the plan does not have.
     Output,
-    /// What a step worked with that failed, and that the plan does not have.
+    /// What a step worked with that failed: one that the plan does not have, or that failed long ago.
     Failed,
     /// Log and reports of a run.
     Run,
     /// A machine as it was when it was ready, that tests go on from.
     Machine,
+    /// What was changed in a root that somebody has entered, and has left again.
+    Entered,
+    /// What is written down of a failure.
+    Failure,
     /// Something that a killed run left.
     Leftover,
 }
@@ -82,6 +86,8 @@ impl What {
             Self::Failed => "failed",
             Self::Run => "run",
             Self::Machine => "machine",
+            Self::Entered => "entered",
+            Self::Failure => "failure",
             Self::Leftover => "leftover",
         }
     }
@@ -94,6 +100,8 @@ pub struct Keep {
     pub runs: usize,
     /// The machines that were used last, of those that tests go on from.
     pub machines: usize,
+    /// The newest failures that are written down; and as many steps that failed, the last ones, with what they worked with.
+    pub failures: usize,
 }
 
 /// Finds what nobody needs any more in the work directory of a plan, and in its cache.

@@ -59,6 +59,13 @@ pub fn kill_leftovers(dir: &Utf8Path) -> usize {
     killed
 }
 
+/// Waits until a process group that was killed holds no files any more: the first process of a PID namespace is there until
+/// all others in it are gone.
+pub(crate) fn await_end(group: u32) {
+    let gone = (0..PATIENCE).any(|_| !has_member_since(group, 0));
+    debug_assert!(gone, "process group {group} survives SIGKILL");
+}
+
 /// Field 22 of `/proc/PID/stat`, in clock ticks since boot (proc(5)).
 fn start_time(pid: u32) -> Option<String> {
     stat_field(pid, 22)

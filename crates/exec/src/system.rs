@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::{
     Cmd, Exit, Poll, Process, Runner, SpawnError, Usage,
-    children::{ChildFile, group_usage},
+    children::{ChildFile, await_end, group_usage},
     cmd::Stdin,
 };
 
@@ -169,9 +169,12 @@ impl Process for SystemProcess {
     fn kill(&mut self) {
         if let Some(group) = i32::try_from(self.group).ok().and_then(Pid::from_raw) {
             // The only error is that all of it has ended already.
-            let _ = kill_process_group(group, Signal::KILL);
+            let was_there = kill_process_group(group, Signal::KILL).is_ok();
+            let _ = self.handle.kill();
+            if was_there {
+                await_end(self.group);
+            }
         }
-        let _ = self.handle.kill();
     }
 }
 

@@ -11,8 +11,12 @@ use thiserror::Error;
 
 use crate::{Class, Explain, Name, overrides::Changes};
 
+mod export;
+mod keys;
 mod print;
 mod step;
+
+pub use export::{Exported, export_bq2};
 
 /// Everything about a plan of the original that bootway has no counterpart for.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -23,15 +27,38 @@ pub struct ImportProblems {
 
 impl fmt::Display for ImportProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("this plan cannot be imported")?;
-        if self.problems.len() > 1 {
-            write!(f, ": {} problems", self.problems.len())?;
-        }
-        self.problems.iter().try_for_each(|(place, what)| match place.as_str() {
-            "" => write!(f, "\n{what}"),
-            place => write!(f, "\n{place}: {what}"),
-        })
+        say(f, "this plan cannot be imported", &self.problems)
     }
+}
+
+/// Everything about a plan that the original has no counterpart for.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub struct ExportProblems {
+    /// At least one: where, and what.
+    pub problems: Vec<(String, String)>,
+}
+
+impl fmt::Display for ExportProblems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        say(f, "this plan cannot be exported", &self.problems)
+    }
+}
+
+impl Explain for ExportProblems {
+    fn class(&self) -> Class {
+        Class::Plan
+    }
+}
+
+fn say(f: &mut fmt::Formatter<'_>, head: &str, problems: &[(String, String)]) -> fmt::Result {
+    f.write_str(head)?;
+    if problems.len() > 1 {
+        write!(f, ": {} problems", problems.len())?;
+    }
+    problems.iter().try_for_each(|(place, what)| match place.as_str() {
+        "" => write!(f, "\n{what}"),
+        place => write!(f, "\n{place}: {what}"),
+    })
 }
 
 impl Explain for ImportProblems {
@@ -141,7 +168,12 @@ pub fn import_bq2(text: &str, name: &Name) -> Result<String, ImportProblems> {
         }
         None => return Err(one("`format_version` is missing here: this is no build plan".to_owned())),
     };
-    let plan: Plan = serde_json::from_value(literal(crate::overrides::words(value)))
+    let value = crate::overrides::words(value);
+    let problems = keys::unknown_keys(&value);
+    if !problems.is_empty() {
+        return Err(ImportProblems { problems });
+    }
+    let plan: Plan = serde_json::from_value(literal(value))
         .map_err(|error| one(format!("this is no build plan: {error}")))?;
     print::print(&plan, format, name)
 }

@@ -59,7 +59,7 @@ mod units;
 mod vars;
 
 pub use artifact::{Artifact, ArtifactKind};
-pub use bq2::{ImportProblems, import_bq2};
+pub use bq2::{ExportProblems, Exported, ImportProblems, export_bq2, import_bq2};
 pub use diff::{Change, PlanDiff};
 pub use digest::{Digest, Digester, InvalidDigest};
 pub use event::{

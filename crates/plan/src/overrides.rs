@@ -18,7 +18,7 @@ mod read;
 mod step;
 mod write;
 
-pub(crate) use document::one_line as toml_value;
+pub(crate) use document::{document_json as json_of_document, one_line as toml_value};
 pub(crate) use read::words;
 
 /// What is changed about a step or a package, by key, in the words of the plan.

@@ -286,7 +286,8 @@ pub(crate) struct PhaseHead {
     /// Where its packages believe to be installed; `/usr` unless said.
     #[serde(default)]
     pub(crate) install_prefix: Option<String>,
-    /// Where in the root the files of its packages really go.
+    /// Where in the root the files of its packages really go. Paths of `edit` and `command` steps are paths of the root, with
+    /// neither of these before them.
     #[serde(default)]
     pub(crate) destdir: Option<String>,
     /// What is different about packages in this phase, by name.

@@ -58,6 +58,20 @@ pub enum RootError {
         /// How many.
         count: usize,
     },
+    /// The user asks for something that there is not.
+    #[error("the environment variable `{name}` is `{value}`")]
+    Setting {
+        /// Which.
+        name: &'static str,
+        /// What it is.
+        value: String,
+    },
+    /// What is gone would be seen.
+    #[error("a layer says that there is nothing at `{path}`, and overlayfs cannot see that there")]
+    Whiteout {
+        /// Where there should be a whiteout.
+        path: Utf8PathBuf,
+    },
     /// It did nothing.
     #[error("it ended well and installed nothing: not one file of the root has changed")]
     Nothing,
@@ -156,7 +170,7 @@ impl Explain for RootError {
                 Trouble::Missing | Trouble::Start | Trouble::Edit => Class::Step,
             },
             Self::Run(error) => error.class(),
-            Self::DiskFull { .. } => Class::Environment,
+            Self::DiskFull { .. } | Self::Setting { .. } | Self::Whiteout { .. } => Class::Environment,
             Self::TooManyLayers { .. } => Class::Plan,
             _ => Class::Step,
         }
@@ -166,12 +180,14 @@ impl Explain for RootError {
         match self {
             Self::Input(error) => error.hint(),
             Self::Run(error) => error.hint(),
-            Self::Refused { trouble: Trouble::User | Trouble::Namespace, .. } => {
-                Some(remedy(|file| std::fs::read_to_string(file).ok()))
+            Self::Refused { trouble: Trouble::User | Trouble::Namespace, why, .. } => {
+                Some(remedy(why, |file| std::fs::read_to_string(file).ok()))
             }
+            Self::Setting { .. } => Some("say `overlay` or `copies`, or nothing to have what works".to_owned()),
+            Self::Whiteout { .. } => Some("without `BOOTWAY_ROOTS` the root is a copy".to_owned()),
             Self::Refused { trouble: Trouble::Overlay, .. } => Some(
                 "the work directory must be on a file system that overlayfs can write to, such as ext4, xfs, btrfs or \
-                 tmpfs: `--work DIR`"
+                 tmpfs: `--work DIR`; without `BOOTWAY_ROOTS` roots are copies where it is not"
                     .to_owned(),
             ),
             Self::Refused { trouble: Trouble::Missing, .. } => {

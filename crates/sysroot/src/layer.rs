@@ -1,20 +1,27 @@
 //! What a step has changed in its root, as a tree of its own.
 //!
 //! The directory is the upper one of an overlay and can lie under the next: what was removed is a character device with the
-//! numbers 0 and 0, and a directory that hides what was below it has the attribute [`OPAQUE`] (overlayfs.rst, "whiteouts and
-//! opaque directories"). The manifest beside it says the same, and is what its digest is made of.
+//! numbers 0 and 0. The kernel also has directories that hide what was below them, with the attribute [`OPAQUE`]
+//! (overlayfs.rst, "whiteouts and opaque directories"); a layer that is done has none. The manifest beside it says the same,
+//! and is what its digest is made of.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
 };
 
-use bootway_exec::Cx;
+use bootway_exec::{Cx, remove_all};
 use bootway_plan::{Digester, Entry, EntryKind, Manifest, TreePath};
 use camino::Utf8Path;
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+use rustix::{
+    fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, makedev, mknodat, utimensat},
+    io::Errno,
+};
 
-use crate::error::RootError;
+use crate::{
+    difference::{WHITEOUT, difference},
+    error::RootError,
+};
 
 /// The attribute of a directory that hides what is below it.
 pub(crate) const OPAQUE: &str = "user.overlay.opaque";
@@ -29,12 +36,73 @@ pub(crate) fn is_opaque(entry: &Entry) -> bool {
     entry.kind == EntryKind::Directory && entry.xattrs.contains_key(OPAQUE)
 }
 
-/// Looks at everything in `dir`, gives it the time of the plan, and writes down what it is.
+/// What a step has done to its root.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    /// What is different now.
+    pub(crate) layer: Manifest,
+    /// Whether it has written any file at all, be it the same as before.
+    pub(crate) wrote: bool,
+}
+
+/// Looks at everything in `dir`, which a step has changed or made, and at what is `gone`; leaves in it what is not `below`
+/// already, with the time of the plan, and writes down what that is.
 ///
 /// # Errors
 ///
 /// If something cannot be read, or has a name that is not UTF-8.
-pub(crate) fn seal(cx: &Cx<'_>, dir: &Utf8Path) -> Result<Manifest, RootError> {
+pub(crate) fn seal(
+    cx: &Cx<'_>,
+    dir: &Utf8Path,
+    gone: &BTreeSet<TreePath>,
+    below: &Manifest,
+) -> Result<Sealed, RootError> {
+    let mut touched = read(cx, dir)?;
+    touched.entries.extend(gone.iter().map(|path| (path.clone(), WHITEOUT)));
+    let layer = difference(below, &touched);
+    for (path, entry) in touched.entries.iter().rev() {
+        let at = dir.join(path.as_str());
+        if !layer.entries.contains_key(path) {
+            remove_all(&at)?;
+        } else if is_opaque(entry) {
+            rustix::fs::lremovexattr(at.as_std_path(), OPAQUE).map_err(std::io::Error::from)?;
+        }
+    }
+    for path in layer.entries.iter().filter(|(_, entry)| is_whiteout(entry)).map(|(path, _)| path) {
+        write_whiteout(&dir.join(path.as_str()))?;
+    }
+    // Only now: whatever was written into a directory has changed its time.
+    for path in layer.entries.keys().map(|path| dir.join(path.as_str())) {
+        if path.symlink_metadata().is_ok() {
+            set_time(&path, cx.epoch)?;
+        }
+    }
+    let wrote = touched.entries.values().any(|entry| entry.kind != EntryKind::Directory);
+    Ok(Sealed { layer, wrote })
+}
+
+/// Says on the disk, too, that there is nothing, where the file system lets us: some can have no whiteouts, and overlayfs
+/// cannot work on those either. The manifest is what counts.
+fn write_whiteout(path: &Utf8Path) -> Result<(), RootError> {
+    if has_whiteout(path) {
+        return Ok(());
+    }
+    let made = mknodat(CWD, path.as_std_path(), FileType::CharacterDevice, Mode::RUSR, makedev(0, 0));
+    match made {
+        Ok(()) | Err(Errno::PERM | Errno::ACCESS | Errno::NOTSUP | Errno::INVAL) => Ok(()),
+        Err(error) => {
+            Err(std::io::Error::other(format!("cannot make the whiteout `{path}`: {error}")).into())
+        }
+    }
+}
+
+/// Whether overlayfs sees that there is nothing.
+pub(crate) fn has_whiteout(path: &Utf8Path) -> bool {
+    path.symlink_metadata().is_ok_and(|it| it.file_type().is_char_device() && it.rdev() == 0)
+}
+
+/// What is in `dir`.
+fn read(cx: &Cx<'_>, dir: &Utf8Path) -> Result<Manifest, RootError> {
     let mut manifest = Manifest::default();
     let mut first_names: BTreeMap<(u64, u64), TreePath> = BTreeMap::new();
     for found in walkdir::WalkDir::new(dir).follow_links(false).sort_by_file_name() {
@@ -48,10 +116,6 @@ pub(crate) fn seal(cx: &Cx<'_>, dir: &Utf8Path) -> Result<Manifest, RootError> {
         if let Some(entry) = entry(path, &name, &mut first_names)? {
             manifest.entries.insert(name, entry);
         }
-    }
-    // Only now: whatever was written into a directory has changed its time.
-    for name in manifest.entries.keys() {
-        set_time(&dir.join(name.as_str()), cx.epoch)?;
     }
     Ok(manifest)
 }

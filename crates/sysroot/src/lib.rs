@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod difference;
 mod error;
 mod inside;
 mod layer;

@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::{
     error::RootError,
-    layer::{is_opaque, is_whiteout},
+    layer::{has_whiteout, is_opaque, is_whiteout},
 };
 
 /// A file of a merged tree.
@@ -23,13 +23,16 @@ pub(crate) struct Found {
 /// Everything in a root, by path.
 pub(crate) type Merged = BTreeMap<TreePath, Found>;
 
-/// The root as it is after all of its layers.
+/// The root as it is after all of its layers; with `places`, a directory that lies below all of them.
 ///
 /// # Errors
 ///
 /// If a manifest or a directory cannot be read.
-pub(crate) fn merged(cx: &Cx<'_>, inside: &Inside) -> Result<Merged, RootError> {
+pub(crate) fn merged(cx: &Cx<'_>, inside: &Inside, places: Option<&Utf8Path>) -> Result<Merged, RootError> {
     let mut all = Merged::new();
+    if let Some(places) = places {
+        put(&mut all, &walk(places)?, places);
+    }
     if let Base::Tree(source) = &inside.base {
         let input = cx.input(source)?;
         let manifest = if input.made { read(input)? } else { walk(&input.path)? };
@@ -40,6 +43,24 @@ pub(crate) fn merged(cx: &Cx<'_>, inside: &Inside) -> Result<Merged, RootError> 
         put(&mut all, &read(input)?, &input.path);
     }
     Ok(all)
+}
+
+/// What layers say is gone, and overlayfs would not see to be so.
+///
+/// # Errors
+///
+/// If a manifest cannot be read.
+pub(crate) fn unseen_whiteout(cx: &Cx<'_>, inside: &Inside) -> Result<Option<Utf8PathBuf>, RootError> {
+    for layer in &inside.layers {
+        let input = cx.input(layer)?;
+        let manifest = read(input)?;
+        let gone = manifest.entries.iter().filter(|(_, entry)| is_whiteout(entry));
+        let mut gone = gone.map(|(path, _)| input.path.join(path.as_str()));
+        if let Some(path) = gone.find(|path| !has_whiteout(path)) {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
 }
 
 /// The manifest of the root, as far as names and kinds go.

@@ -1,12 +1,12 @@
 //! `package` and `edit`: steps that change the root of a namespace.
 
 use bootway_exec::{Cmd, Cx, Input, StepOutput};
-use bootway_plan::{ArtifactKind, EntryKind, Failure, Inside, Manifest, Name, step};
+use bootway_plan::{ArtifactKind, Failure, Inside, Name, step};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::{
     error::RootError,
-    layer::{emptied, seal},
+    layer::{Sealed, emptied, seal},
     merge::{manifest_of, merged},
     root::{Program, Root},
 };
@@ -33,8 +33,8 @@ pub fn package(cx: &Cx<'_>, step: &step::Package, unpack: &Unpack<'_>) -> Result
     for (n, act) in recipe.acts.iter().enumerate() {
         do_act(cx, &root, n, act)?;
     }
-    let (output, layer) = finish(cx, &root)?;
-    if layer.entries.values().all(|entry| entry.kind == EntryKind::Directory) {
+    let (output, wrote) = finish(cx, &root)?;
+    if !wrote {
         return Err(RootError::Nothing);
     }
     Ok(vec![output])
@@ -92,17 +92,18 @@ fn do_act(cx: &Cx<'_>, root: &Root<'_>, n: usize, act: &Act) -> Result<(), RootE
     }
 }
 
-/// Looks at what has changed, and makes an output of it.
-fn finish(cx: &Cx<'_>, root: &Root<'_>) -> Result<(StepOutput, Manifest), RootError> {
+/// Looks at what has changed, and makes an output of it; and whether any file was written.
+fn finish(cx: &Cx<'_>, root: &Root<'_>) -> Result<(StepOutput, bool), RootError> {
     let inside: &Inside = cx.inside.ok_or(RootError::NoRoot)?;
-    root.tidy()?;
-    let layer = seal(cx, &root.upper())?;
-    let names = emptied(&manifest_of(&merged(cx, inside)?), &layer, &inside.view);
+    let gone = root.tidy()?;
+    let before = manifest_of(&merged(cx, inside, None)?);
+    let Sealed { layer, wrote } = seal(cx, &root.upper(), &gone, &before)?;
+    let names = emptied(&before, &layer, &inside.view);
     if !names.is_empty() {
         return Err(RootError::Emptied { names });
     }
     let path: Utf8PathBuf = cx.out.join("layer");
     fs_err::rename(root.upper(), &path)?;
     fs_err::write(format!("{path}.manifest"), layer.to_text())?;
-    Ok((StepOutput { name: Name::fixed("layer"), kind: ArtifactKind::Tree, path }, layer))
+    Ok((StepOutput { name: Name::fixed("layer"), kind: ArtifactKind::Tree, path }, wrote))
 }

@@ -24,12 +24,20 @@ const SETTINGS: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// What to do so that a root can be entered here, as far as that can be seen; `read` reads a file.
-pub(crate) fn remedy(read: impl Fn(&str) -> Option<String>) -> String {
+/// `ENOSPC` of `unshare(2)`: a limit on namespaces is reached, be it of this user namespace or of one around it.
+const LIMIT_REACHED: &str = "os error 28";
+
+/// What to do so that a root can be entered here although the system says `why` not, as far as that can be seen; `read`
+/// reads a file.
+pub(crate) fn remedy(why: &str, read: impl Fn(&str) -> Option<String>) -> String {
     let restricts =
         SETTINGS.iter().filter(|(file, value, _)| read(file).is_some_and(|is| is.trim() == *value));
     let reasons: Vec<&str> = restricts.map(|(_, _, reason)| *reason).collect();
-    if reasons.is_empty() {
+    if reasons.is_empty() && why.contains(LIMIT_REACHED) {
+        "a limit on namespaces is reached, of this user or of a container around it: end what uses them, or raise \
+         `user.max_user_namespaces` where it is low"
+            .to_owned()
+    } else if reasons.is_empty() {
         "no setting of the kernel forbids it, so a container or its seccomp filter may: allow `unshare` and `mount` there, \
          or run bootway outside"
             .to_owned()
@@ -44,12 +52,17 @@ mod tests {
 
     #[test]
     fn a_setting_that_is_not_there_restricts_nothing() {
-        insta::assert_snapshot!(remedy(|_| None), @"no setting of the kernel forbids it, so a container or its seccomp filter may: allow `unshare` and `mount` there, or run bootway outside");
+        insta::assert_snapshot!(remedy("", |_| None), @"no setting of the kernel forbids it, so a container or its seccomp filter may: allow `unshare` and `mount` there, or run bootway outside");
+    }
+
+    #[test]
+    fn a_limit_that_is_reached_is_no_setting() {
+        insta::assert_snapshot!(remedy("No space left on device (os error 28)", |_| Some("100".to_owned())), @"a limit on namespaces is reached, of this user or of a container around it: end what uses them, or raise `user.max_user_namespaces` where it is low");
     }
 
     #[test]
     fn what_restricts_is_named_with_what_to_do() {
         let debian = |file: &str| file.ends_with("unprivileged_userns_clone").then(|| "0\n".to_owned());
-        insta::assert_snapshot!(remedy(debian), @"only root may make user namespaces: `sysctl -w kernel.unprivileged_userns_clone=1`");
+        insta::assert_snapshot!(remedy("", debian), @"only root may make user namespaces: `sysctl -w kernel.unprivileged_userns_clone=1`");
     }
 }

@@ -1,21 +1,28 @@
 //! A root that a step works in: made of layers, changed in one of its own, and looked at when the step is done.
 
 use std::{
-    cell::Cell,
-    collections::BTreeMap,
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink},
     time::Duration,
 };
 
-use bootway_exec::{Cmd, Cx, RunError, remove_all, run};
-use bootway_plan::{Base, Bytes, Inside, TreePath, host_directories, step::Edit};
+use bootway_exec::{Cmd, Cx, remove_all};
+use bootway_plan::{Base, Inside, TreePath, host_directories};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::RootError,
-    inside::{Job, Mount, Setup, Trouble, Verdict},
+    inside::{Job, Mount, Setup},
 };
+
+mod copy;
+mod job;
+mod shell;
+
+use copy::Mark;
+pub use shell::{probe, shell};
 
 /// Where a build happens in a root: a directory that is no part of it.
 pub(crate) const BUILD: &str = "/build";
@@ -25,12 +32,6 @@ const FAILED: &str = "failed.json";
 
 /// The job of a person.
 const SHELL: &str = "shell";
-
-/// What must be left on the disk of the work directory.
-const FLOOR: Bytes = Bytes::new(256 << 20);
-
-/// How often it is looked at.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// A build may take any time that its step is not limited to; a week is no time limit.
 const NO_LIMIT: Duration = Duration::from_hours(7 * 24);
@@ -45,6 +46,8 @@ pub(crate) struct Root<'a> {
     dir: Utf8PathBuf,
     /// Whether it turned out that there are no user namespaces, and root does without.
     plain: Cell<bool>,
+    /// What a copy was, if the root is one.
+    marks: RefCell<Option<BTreeMap<TreePath, Mark>>>,
 }
 
 /// A program that runs in a root.
@@ -68,7 +71,13 @@ impl<'a> Root<'a> {
     /// If the step has none, which is a bug.
     pub(crate) fn of(cx: &'a Cx<'a>) -> Result<Self, RootError> {
         let inside = cx.inside.ok_or(RootError::NoRoot)?;
-        Ok(Self { cx, inside, dir: cx.scratch.join("root"), plain: Cell::new(false) })
+        Ok(Self {
+            cx,
+            inside,
+            dir: cx.scratch.join("root"),
+            plain: Cell::new(false),
+            marks: RefCell::default(),
+        })
     }
 
     /// Where [`BUILD`] is on the machine.
@@ -148,7 +157,8 @@ impl<'a> Root<'a> {
         for (n, tree) in trees.iter().enumerate() {
             symlink(tree, self.dir.join(n.to_string()))?;
         }
-        self.places()
+        self.places()?;
+        self.copy_if_asked()
     }
 
     /// The places where something is mounted, as the lowest tree of all: they must be there, and are no part of any layer.
@@ -178,7 +188,7 @@ impl<'a> Root<'a> {
     fn setup(&self, job: Job, name: &str) -> Result<Setup, RootError> {
         Ok(Setup {
             dir: self.dir.clone(),
-            trees: self.trees()?.len(),
+            trees: if self.copy().exists() { 0 } else { self.trees()?.len() },
             root: self.dir.join("mount"),
             view: self.inside.view.clone(),
             mounts: self.mounts()?,
@@ -223,47 +233,6 @@ impl<'a> Root<'a> {
         env
     }
 
-    /// Runs `program` as the job number `n` to a good end.
-    ///
-    /// # Errors
-    ///
-    /// If it does not end with code 0, the root cannot be made up, or the disk is nearly full.
-    pub(crate) fn run(&self, n: usize, program: &Program) -> Result<(), RootError> {
-        let job = Job::Run { argv: program.argv.clone(), cwd: program.cwd.clone(), env: self.env(program) };
-        let ran = self.job(&job, &self.preview(n, program)?, &n.to_string(), &program.argv);
-        if let Err(RootError::Failed { .. }) = ran {
-            // For whoever wants to look at it where it failed.
-            fs_err::write(
-                self.dir.join(FAILED),
-                serde_json::to_vec(program).map_err(std::io::Error::other)?,
-            )?;
-        }
-        ran
-    }
-
-    /// Makes `edits` as the job number `n`.
-    ///
-    /// # Errors
-    ///
-    /// The first change that cannot be made.
-    pub(crate) fn edit(&self, n: usize, edits: &[Edit]) -> Result<(), RootError> {
-        let name = n.to_string();
-        self.job(&Job::Edit { edits: edits.to_vec() }, &self.cmd(&name, &[])?, &name, &[])
-    }
-
-    fn job(&self, job: &Job, cmd: &Cmd, name: &str, argv: &[String]) -> Result<(), RootError> {
-        match self.try_job(job, cmd, name, argv) {
-            Err(RootError::Refused { trouble: Trouble::User, what, why })
-                if rustix::process::geteuid().is_root() && !self.plain.get() =>
-            {
-                self.cx.note(format!("without a user namespace, as root may: {what}: {why}"));
-                self.plain.set(true);
-                self.try_job(job, cmd, name, argv)
-            }
-            ran => ran,
-        }
-    }
-
     /// Writes down what is to be done, for the program that enters the root.
     fn write_setup(&self, job: Job, name: &str) -> Result<(Utf8PathBuf, Setup), RootError> {
         let file = self.dir.join("jobs").join(name);
@@ -275,118 +244,12 @@ impl<'a> Root<'a> {
         Ok((file, setup))
     }
 
-    fn try_job(&self, job: &Job, cmd: &Cmd, name: &str, argv: &[String]) -> Result<(), RootError> {
-        let (file, setup) = self.write_setup(job.clone(), name)?;
-        let ran = self.watched(cmd);
-        let verdict = fs_err::read(&setup.verdict).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        fs_err::remove_file(&file)?;
-        match (ran, verdict) {
-            (
-                Err(
-                    error @ (RootError::DiskFull { .. }
-                    | RootError::Run(RunError::Cancelled | RunError::Spawn(_))),
-                ),
-                _,
-            ) => Err(error),
-            (Err(RootError::Run(error @ RunError::TimedOut { .. })), _) => Err(error.into()),
-            (_, Some(Verdict::Failed { trouble, what, why })) => {
-                Err(RootError::Refused { trouble, what, why })
-            }
-            (_, Some(Verdict::Ended { code, signal, left })) => {
-                if !left.is_empty() {
-                    self.cx.note(format!("it left {} running, which has been ended", left.join(", ")));
-                }
-                match (code, signal) {
-                    (Some(0), _) => Ok(()),
-                    (code, signal) => Err(RootError::Failed { argv: argv.to_vec(), code, signal }),
-                }
-            }
-            (Err(error), None) => Err(error),
-            (Ok(()), None) => Err(RootError::NoVerdict),
-        }
+    /// Removes what is only there for the build, so that what stays is what it has done to the root; and says what else is
+    /// gone, if the kernel has not.
+    pub(crate) fn tidy(&self) -> Result<BTreeSet<TreePath>, RootError> {
+        remove_all(self.build())?;
+        self.take_changes()
     }
-
-    /// Runs it, and stops it before it has filled the disk.
-    fn watched(&self, cmd: &Cmd) -> Result<(), RootError> {
-        let cancel = self.cx.cancel.child();
-        // A child of a child does not hear the first: both are looked at below.
-        let done = std::sync::atomic::AtomicBool::new(false);
-        let (dir, asked) = (&self.dir, self.cx.cancel);
-        let (ran, full) = std::thread::scope(|scope| {
-            let watch = scope.spawn(|| {
-                while !done.load(std::sync::atomic::Ordering::Acquire) {
-                    if let Some(free) = free(dir).filter(|free| *free < FLOOR) {
-                        cancel.cancel();
-                        return Some(free);
-                    }
-                    if asked.is_cancelled() {
-                        cancel.cancel();
-                    }
-                    std::thread::park_timeout(LOOK);
-                }
-                None
-            });
-            let cx = Cx { cancel: &cancel, ..*self.cx };
-            let ran = run(&cx, cmd);
-            done.store(true, std::sync::atomic::Ordering::Release);
-            watch.thread().unpark();
-            (ran, watch.join().expect("looking does not panic"))
-        });
-        match (ran, full) {
-            (Err(RunError::Cancelled), Some(free)) => {
-                Err(RootError::DiskFull { dir: self.dir.clone(), free })
-            }
-            (ran, _) => Ok(ran.map(drop)?),
-        }
-    }
-
-    /// Removes what is only there for the build, so that what stays is what it has done to the root.
-    pub(crate) fn tidy(&self) -> Result<(), RootError> {
-        Ok(remove_all(self.build())?)
-    }
-}
-
-/// What takes the place of this process to be a shell, or another program, in the root of `cx`.
-///
-/// With `failed`, in what a step that failed there has left in the scratch directory of `cx`: in the directory of the program
-/// that failed, with its environment. Otherwise what is changed is forgotten.
-///
-/// # Errors
-///
-/// If the root cannot be prepared, or no step has failed there.
-pub fn shell(cx: &Cx<'_>, argv: &[String], failed: bool) -> Result<Cmd, RootError> {
-    let root = Root::of(cx)?;
-    let mut program = Program { cwd: "/".to_owned(), ..Program::default() };
-    if failed {
-        let text = fs_err::read(root.dir.join(FAILED))?;
-        program = serde_json::from_slice(&text).map_err(std::io::Error::other)?;
-    } else {
-        root.prepare()?;
-    }
-    program.argv = if argv.is_empty() { vec!["sh".to_owned()] } else { argv.to_vec() };
-    let mut env = root.env(&program);
-    if let Ok(term) = std::env::var("TERM") {
-        env.insert("TERM".to_owned(), term);
-    }
-    let job = Job::Run { argv: program.argv.clone(), cwd: program.cwd.clone(), env };
-    root.write_setup(job, SHELL)?;
-    root.cmd(SHELL, &program.argv)
-}
-
-/// Whether a root can be made up here, found out by doing it.
-///
-/// # Errors
-///
-/// What stands in the way, and in the hint what to do.
-pub fn probe(cx: &Cx<'_>) -> Result<(), RootError> {
-    let root = Root::of(cx)?;
-    root.prepare()?;
-    root.job(&Job::Nothing, &root.cmd("probe", &[])?, "probe", &[])
-}
-
-fn free(dir: &Utf8Path) -> Option<Bytes> {
-    let at = rustix::fs::statvfs(dir.as_std_path()).ok()?;
-    Some(Bytes::new(at.f_bavail * at.f_frsize))
 }
 
 fn tree_path(path: &str) -> TreePath {

@@ -22,7 +22,7 @@ pub fn rootfs(cx: &Cx<'_>, step: &step::Rootfs) -> Result<Vec<StepOutput>, RootE
     let inside = cx.inside.ok_or(RootError::NoRoot)?;
     let from = inside.view.below(&step.path);
     let drop = patterns(&step.drop)?;
-    let all = merged(cx, inside)?;
+    let all = merged(cx, inside, None)?;
     if !from.is_root() && !all.get(&from).is_some_and(|found| found.entry.kind == EntryKind::Directory) {
         return Err(RootError::Source(format!("there is no directory `{from}` in the root")));
     }

@@ -16,7 +16,8 @@ use crate::{grids::with_targets, open::PlanArgs, signals::Signals, style};
 /// List what nobody needs any more, and let go of it
 ///
 /// That is: roots of builds of Nix beyond those that `keep` in `[nix]` keeps, outputs of steps that the plan does not
-/// have any more, logs of old runs, machines that no test went on from for long, and what a killed run left. Other roots of Nix and `result` links are not looked at.
+/// have any more, logs of old runs and failures, what was changed in roots that were entered, machines that no test went
+/// on from for long, and what a killed run left. Other roots of Nix and `result` links are not looked at.
 /// Without `--apply` and `--collect` nothing is changed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -35,6 +36,9 @@ pub(crate) struct Gc {
     /// How many machines are kept for tests to go on from: those that were used last
     #[arg(long, value_name = "N", default_value_t = 4)]
     keep_machines: u16,
+    /// How many failures stay written down; and of how many steps that failed it is kept what they worked with
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    keep_failures: u16,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -52,7 +56,11 @@ impl Gc {
         let signals = Signals::listen();
         let (work, runner) = (self.plan.work(&loaded), SystemRunner::default());
         let hold = work.clone().hold()?;
-        let keep = Keep { runs: self.keep_runs.into(), machines: self.keep_machines.into() };
+        let keep = Keep {
+            runs: self.keep_runs.into(),
+            machines: self.keep_machines.into(),
+            failures: self.keep_failures.into(),
+        };
         let found = match &hold {
             Some(hold) => garbage(&loaded, hold, &runner, keep)?,
             None => Garbage::default(),

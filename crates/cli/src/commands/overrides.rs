@@ -1,11 +1,11 @@
 //! `bootway overrides`: changes to a plan that are tried out, and how they become a part of it.
 
 use bootway_engine::Loaded;
-use bootway_plan::{Class, Failure, Overrides as Changes, PlanDiff, exit_code};
+use bootway_plan::{Class, Digest, Failure, Overrides as Changes, PlanDiff, exit_code};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::{Args, Subcommand};
 
-use crate::open::{OverrideArgs, PlanArgs, parse_var, said};
+use crate::open::{BACKPORTED, OverrideArgs, PlanArgs, parse_var, said};
 
 mod text_diff;
 
@@ -109,6 +109,11 @@ fn diff(old: &Utf8Path, new: &Utf8Path, output: Option<&Utf8Path>) -> Result<u8,
 fn backport(of: &Of, dry_run: bool) -> Result<u8, Failure> {
     let args = of.args();
     let path = args.plan_here();
+    if !dry_run && let Some(file) = args.over.in_plan_already(&path)? {
+        replace(&file, "{}\n")?;
+        crate::style::say(&format!("{path} has them already, and {file} is empty now"));
+        return Ok(exit_code::DONE);
+    }
     let found = args.over.read(&path)?.filter(|(overrides, _)| !overrides.is_empty());
     let Some((overrides, file)) = found else {
         crate::print(&format!("nothing to do: there are no overrides in {}\n", args.over.file(&path)));
@@ -129,10 +134,23 @@ fn backport(of: &Of, dry_run: bool) -> Result<u8, Failure> {
     if dry_run {
         return Ok(exit_code::DONE);
     }
+    // Two files cannot be written at once. The overrides say first which plan has them, so that at each moment they count
+    // exactly once, whoever ends this.
+    replace(&file, &written_into(&file, &new)?)?;
     replace(&path, &new)?;
     replace(&file, "{}\n")?;
     crate::style::say(&format!("{path} has them now, and {file} is empty"));
     Ok(exit_code::DONE)
+}
+
+/// The overrides of `file`, which are in the plan `plan`.
+fn written_into(file: &Utf8Path, plan: &str) -> Result<String, Failure> {
+    let failed = |why: String| Failure::new(Class::Plan, why).because(format!("cannot read `{file}`"));
+    let text = fs_err::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+    let mut value: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
+    value[BACKPORTED] = Digest::of(plan.as_bytes()).to_string().into();
+    Ok(serde_json::to_string_pretty(&value).expect("plain data") + "\n")
 }
 
 /// A plan, but for who said the values of its variables.
@@ -155,7 +173,13 @@ fn read(path: &Utf8Path) -> Result<String, Failure> {
 /// Writes a file beside its place, and then there.
 fn replace(path: &Utf8Path, text: &str) -> Result<(), Failure> {
     let partial = path.with_file_name(format!(".{}.partial", path.file_name().unwrap_or("file")));
-    let written = fs_err::write(&partial, text)
+    let write = || {
+        use std::io::Write as _;
+        let mut file = fs_err::File::create(&partial)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    let written = write()
         .and_then(|()| match fs_err::metadata(path) {
             Ok(old) => fs_err::set_permissions(&partial, old.permissions()),
             Err(_) => Ok(()),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use bootway_engine::{Loaded, Work, layouts, preview};
 use bootway_exec::SystemRunner;
-use bootway_plan::{Bytes, Class, DiskMap, Failure, Name, PlanDiff, StepId, exit_code, import_bq2};
+use bootway_plan::{
+    Bytes, Class, DiskMap, Failure, Name, PlanDiff, StepId, exit_code, export_bq2, import_bq2,
+};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::{Args, ValueEnum};
 
@@ -30,6 +32,9 @@ pub(crate) struct Plan {
     /// Print the plan that a plan of another program is, which is named instead of the plan
     #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["commands", "graph", "diff", "json"], requires = "plan")]
     import: Option<Foreign>,
+    /// Print the plan of another program that this one is; what that does not say is said
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["commands", "graph", "diff", "json", "import"])]
+    export: Option<Foreign>,
 }
 
 /// A program with plans of its own
@@ -43,6 +48,9 @@ impl Plan {
     pub(crate) fn run(&self) -> Result<u8, Failure> {
         if let (Some(Foreign::Bq2), Some(file)) = (self.import, &self.of.plan) {
             return import(file);
+        }
+        if let Some(Foreign::Bq2) = self.export {
+            return export(&self.of);
         }
         let loaded = self.of.load_for(self.json)?;
         let work = self.of.work(&loaded);
@@ -87,6 +95,27 @@ fn import(file: &Utf8Path) -> Result<u8, Failure> {
     let text = import_bq2(&text, &Name::fixed("sysroot"))
         .map_err(|problems| Failure::of(&problems).because(format!("`{file}`")))?;
     crate::print(&text);
+    Ok(exit_code::DONE)
+}
+
+/// Prints a plan of ours, with its overrides, as one of bootstrap-qcow2.
+fn export(of: &PlanArgs) -> Result<u8, Failure> {
+    // What is no plan is nobody else's either.
+    of.load_for(true)?;
+    let file = of.plan_here();
+    let mut text = fs_err::read_to_string(&file).map_err(|error| {
+        Failure::new(Class::Plan, error.to_string()).because(format!("cannot read `{file}`"))
+    })?;
+    if let Some((overrides, from)) = of.over.read(&file)? {
+        text = overrides.apply(&text).map_err(|problems| Failure::of(&problems.in_file(from.as_str())))?;
+    }
+    let exported =
+        export_bq2(&text).map_err(|problems| Failure::of(&problems).because(format!("`{file}`")))?;
+    for (place, what) in &exported.lost {
+        let place = if place.is_empty() { "the plan" } else { place };
+        crate::style::say(&format!("not the same when it is imported again: {place}: {what}"));
+    }
+    crate::print(&exported.json);
     Ok(exit_code::DONE)
 }
 

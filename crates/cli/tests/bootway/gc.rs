@@ -441,3 +441,92 @@ fn help_says_what_is_changed_and_when() {
       bootway gc --apply --collect    and let Nix take from the store what no root holds now
     ");
 }
+
+/// What people and failures leave: a shell in a root, and what steps that failed worked with.
+#[test]
+fn what_was_left_in_roots_goes_and_the_newest_failures_stay() {
+    use crate::sysroot::{SEED, project, script};
+    let steps: String = ["a", "b", "c"].map(|name| script(name, "exit 7")).concat();
+    let project = project(&format!(
+        "{SEED}[[phase]]\nname = \"in\"\nnamespace = \"seed\"\n{}{steps}",
+        script("good", "true")
+    ));
+    assert_eq!(project.bootway(&["build", "test.plan.toml", "--step", "good"]).code, 0);
+    for step in ["a", "b", "c"] {
+        // Steps behind one that fails do not run, so each plan has one of them.
+        let plan =
+            format!("{SEED}[[phase]]\nname = \"in\"\nnamespace = \"seed\"\n{}", script(step, "exit 7"));
+        project.write("one.plan.toml", format!("format = 1\nname = \"test\"\nepoch = 1735689600\n{plan}"));
+        assert_eq!(project.bootway(&["build", "one.plan.toml"]).code, 5);
+    }
+    let enter = ["enter", "seed", "--plan", "test.plan.toml", "--", "sh", "-c", "echo x > /etc/x"];
+    let entered = project.bootway(&enter);
+    assert_eq!(entered.code, 0, "{}", entered.stderr);
+    // Somebody who is still there.
+    let mut inhabitant = crate::project::start(
+        project
+            .command(&[
+                "enter",
+                "seed",
+                "--plan",
+                "test.plan.toml",
+                "--",
+                "sh",
+                "-c",
+                "touch /build/here; while true; do sleep 1; done",
+            ])
+            .env("LC_ALL", "C"),
+    );
+    let work = project.path().join(".bootway/test");
+    while !work.join("enter/seed/root/build/here").exists() {
+        assert!(inhabitant.try_wait().unwrap().is_none(), "it ended");
+        std::thread::yield_now();
+    }
+    let gc = |args: &[&str]| {
+        let all: Vec<&str> =
+            ["gc", "test.plan.toml", "--keep-failures", "2"].iter().chain(args).copied().collect();
+        let run = project.bootway(&all);
+        assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+        run.stdout
+    };
+    let kinds = |text: &str| -> Vec<String> {
+        let value: serde_json::Value = serde_json::from_str(text).unwrap();
+        let item = |it: &serde_json::Value| {
+            let path = it["path"].as_str().unwrap().strip_prefix(work.as_str()).unwrap().to_owned();
+            let name = path.rsplit('-').next().unwrap().to_owned();
+            format!("{} {}: {}", it["what"].as_str().unwrap(), name, it["why"].as_str().unwrap())
+        };
+        value["items"].as_array().unwrap().iter().map(item).collect()
+    };
+    let before = everything(&work);
+    assert_eq!(
+        kinds(&gc(&["--json"])).join("\n"),
+        "failed /failed/a: not among the 2 steps that failed last\n\
+        failure a.json: older than the newest 2 failures"
+    );
+    assert_eq!(before, everything(&work), "without `--apply` nothing is changed");
+    let again = project.bootway(&enter);
+    assert_eq!(again.code, 4, "{}", again.stderr);
+    assert!(again.stderr.contains("somebody is in the root of `seed` already"), "{}", again.stderr);
+    inhabitant.kill().unwrap();
+    inhabitant.wait().unwrap();
+    assert!(
+        kinds(&gc(&["--json"]))
+            .contains(&"entered /enter/seed: whoever was in this root has left it".to_owned())
+    );
+    gc(&["--apply"]);
+    let names = |dir: &str| -> Vec<String> {
+        let mut names: Vec<String> = fs_err::read_dir(work.join(dir))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.file_name().into_string().unwrap().rsplit('-').next().unwrap().to_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("failed"), ["b", "c"]);
+    assert_eq!(names("failures"), ["b.json", "c.json"]);
+    assert!(!work.join("enter").exists() && work.join("out/good/layer").exists());
+    assert_eq!(kinds(&gc(&["--json"])), Vec::<String>::new());
+}

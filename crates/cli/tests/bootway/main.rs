@@ -15,6 +15,7 @@ mod errors;
 mod fetch;
 mod gc;
 mod guest;
+mod hostile;
 mod iso;
 mod kill;
 mod killed_vm;
@@ -27,6 +28,7 @@ mod prebuilt;
 mod project;
 mod queue;
 mod record;
+mod restricted;
 mod rootfs;
 mod same_bytes;
 #[path = "../../../../fixtures/shim/place.rs"]

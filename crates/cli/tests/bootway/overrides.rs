@@ -270,3 +270,59 @@ fn a_plan_of_bootstrap_qcow2_is_imported_with_its_overrides() {
     assert_eq!(run.code, 3);
     assert!(run.stderr.contains("Legacy build plan format is not supported"), "{}", run.stderr);
 }
+
+/// The first of the two files that a backport writes says which plan has the overrides: whenever it is ended, they count
+/// exactly once.
+#[test]
+fn a_backport_that_is_ended_between_its_files_changes_nothing_twice() {
+    let project = steps();
+    let add = r#"{"phases": {"one": {"extra_steps": [{"name": "c", "edit": {"edits": [{"mkdir": {"path": "srv"}}]}}]}}}"#;
+    let file = project.write("test.overrides.json", add);
+    let wanted = plan(&project, &["--json"]).stdout;
+    // The plan cannot be written: a directory is where it would be written first.
+    let in_the_way = project.path().join(".test.plan.toml.partial");
+    fs_err::create_dir(&in_the_way).unwrap();
+    let run = project.bootway(&["overrides", "backport", "test.plan.toml"]);
+    assert_eq!(run.code, 4, "{}", run.stderr);
+    let marked = fs_err::read(&file).unwrap();
+    assert!(String::from_utf8_lossy(&marked).contains("backported_into"));
+    assert_eq!(plan(&project, &["--json"]).stdout, wanted, "before the plan is written");
+    fs_err::remove_dir(&in_the_way).unwrap();
+    let run = project.bootway(&["overrides", "backport", "test.plan.toml"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(fs_err::read_to_string(&file).unwrap(), "{}\n");
+    assert_eq!(plan(&project, &["--json"]).stdout, wanted);
+    // As it is when it ends before the overrides are emptied.
+    fs_err::write(&file, marked).unwrap();
+    let between = plan(&project, &["--json"]);
+    assert_eq!(between.stdout, wanted, "{}", between.stderr);
+    assert!(between.stderr.contains("is in test.plan.toml already"), "{}", between.stderr);
+    let run = project.bootway(&["overrides", "backport", "test.plan.toml"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(fs_err::read_to_string(&file).unwrap(), "{}\n");
+    assert_eq!(plan(&project, &["--json"]).stdout, wanted);
+}
+
+/// D.1.1: there and back again.
+#[test]
+fn a_plan_that_was_imported_is_exported_and_imported_as_the_same() {
+    let fixture = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/bq2/format-2.json");
+    let project = Project::new("");
+    let good = |args: &[&str]| {
+        let run = project.bootway(args);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+        run.stdout
+    };
+    let text = good(&["plan", "--import", "bq2", fixture.as_str()]);
+    project.write("first.plan.toml", &text);
+    let json = good(&["plan", "--export", "bq2", "first.plan.toml"]);
+    let file = project.write("exported.json", &json);
+    project.write("second.plan.toml", good(&["plan", "--import", "bq2", file.as_str()]));
+    let [first, second] = ["first", "second"].map(|it| good(&["plan", &format!("{it}.plan.toml"), "--json"]));
+    assert_eq!(first, second);
+    // What it cannot say is an error, and not left out.
+    let own = project.write("own.plan.toml", "format = 1\nname = \"own\"\nepoch = 0\n[[phase]]\nname = \"a\"\n[[phase.step]]\nname = \"y\"\nsquashfs = { from = \"./y\" }\n");
+    let run = project.bootway(&["plan", "--export", "bq2", own.file_name().unwrap()]);
+    assert_eq!((run.code, run.stdout.as_str()), (3, ""));
+    assert!(run.stderr.contains("a: y: the original has no steps like `squashfs`"), "{}", run.stderr);
+}

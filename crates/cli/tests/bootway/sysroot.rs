@@ -74,7 +74,7 @@ fn what_a_step_writes_is_in_its_layer_and_not_on_the_machine() {
         ["/", "/a", "/a/b", "/a/link", "/bin", "/bin/wc", "/etc", "/etc/bootway-was-here"]
     );
     let (_, layer) = tree(&project, "two", "layer");
-    assert_eq!(names(&layer), ["/", "/a", "/etc", "/etc/bootway-was-here"]);
+    assert_eq!(names(&layer), ["/", "/a", "/a/b", "/a/link", "/etc", "/etc/bootway-was-here"]);
     let (path, root) = tree(&project, "root", "tree");
     let text = fs_err::read_to_string(path.join("etc/bootway-was-here")).unwrap();
     assert_eq!(text, "here\nmore\n");
@@ -171,11 +171,17 @@ fn there_is_no_way_back_to_the_machine() {
 
 #[test]
 fn a_root_reaches_nothing_of_the_machine() {
+    let outside = tempfile::tempdir().unwrap();
+    let escaped = Utf8Path::from_path(outside.path()).unwrap().join("escaped");
+    let above = format!(
+        "mkdir -p {0}; echo x > /../../../../../..{0}/escaped; ! test -e /etc/shadow",
+        escaped.parent().unwrap()
+    );
     let hostile = [
-        ("writes above the root", "echo x > /../../../../../../tmp/bootway-escaped; ! test -e /etc/shadow"),
+        ("writes above the root", above.as_str()),
         ("sees no process of the machine", "test $(ps -o pid | grep -c .) -lt 8"),
         ("sees no home", "! ls /root /home"),
-        ("cannot act on the kernel", "! echo 1 > /proc/sys/kernel/panic; ! echo h > /proc/sysrq-trigger"),
+        ("cannot act on the kernel", "! echo 1 > /proc/sys/kernel/panic && ! echo h > /proc/sysrq-trigger"),
         ("has no network", "test $(cat /proc/net/dev | grep -c :) -le 1"),
     ];
     let steps: String =
@@ -183,7 +189,7 @@ fn a_root_reaches_nothing_of_the_machine() {
     let project = project(&format!("{SEED}[[phase]]\nname = \"in\"\nnamespace = \"seed\"\n{steps}"));
     let run = project.bootway(&["build", "test.plan.toml", "--keep-going"]);
     assert_eq!(run.code, 0, "{:?}: {}", hostile.map(|(what, _)| what), run.stderr);
-    assert!(!Utf8Path::new("/tmp/bootway-escaped").exists());
+    assert!(!escaped.exists());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Looking through a work directory.
 
-use std::{collections::BTreeSet, io};
+use std::{collections::BTreeSet, io, os::unix::fs::MetadataExt as _};
 
 use bootway_nix::{KeptBuild, built_in, kept_builds};
 use bootway_plan::{Action, Class, Failure};
@@ -8,7 +8,7 @@ use bootway_vm::kept_machines;
 use camino::{Utf8DirEntry, Utf8PathBuf};
 
 use super::{Item, Keep, What, usage::usage};
-use crate::{Loaded, Work, stamp::Stamp};
+use crate::{Loaded, Work, enter::is_entered, stamp::Stamp};
 
 /// What there is.
 #[derive(Debug, Default)]
@@ -24,7 +24,9 @@ pub(super) fn find(loaded: &Loaded, work: &Work, keep: Keep) -> io::Result<Found
     let mut found = Found::default();
     found.roots(loaded, work)?;
     found.outputs(loaded, work)?;
-    found.failed(loaded, work)?;
+    found.failed(loaded, work, keep.failures)?;
+    found.failures(work, keep.failures)?;
+    found.entered(work)?;
     found.runs(work, keep.runs)?;
     found.machines(work, keep.machines)?;
     found.leftovers(work)?;
@@ -87,11 +89,45 @@ impl Found {
         Ok(())
     }
 
-    /// What steps worked with that failed and are not in the plan.
-    fn failed(&mut self, loaded: &Loaded, work: &Work) -> io::Result<()> {
+    /// What steps worked with that failed and are not in the plan, or not among the last that failed.
+    fn failed(&mut self, loaded: &Loaded, work: &Work, keep: usize) -> io::Result<()> {
+        let mut of_plan = Vec::new();
         for entry in entries(&work.root().join("failed"))? {
             if loaded.plan.step(entry.file_name()).is_none() {
                 self.add(What::Failed, entry.path().to_owned(), no_step(&entry), None)?;
+            } else {
+                // It is moved here when the step has failed, which changes this time and no other.
+                let metadata = fs_err::symlink_metadata(entry.path())?;
+                of_plan.push(((metadata.ctime(), metadata.ctime_nsec()), entry));
+            }
+        }
+        of_plan.sort_by_key(|(time, _)| *time);
+        let old = of_plan.len().saturating_sub(keep);
+        for (_, entry) in of_plan.into_iter().take(old) {
+            let why = format!("not among the {keep} steps that failed last");
+            self.add(What::Failed, entry.path().to_owned(), why, None)?;
+        }
+        Ok(())
+    }
+
+    /// What is written down of all failures but the newest.
+    fn failures(&mut self, work: &Work, keep: usize) -> io::Result<()> {
+        let is_ours = |entry: &Utf8DirEntry| entry.path().extension() == Some("json");
+        // They begin with the time, so by name is by time.
+        let files: Vec<_> = entries(&work.failures())?.into_iter().filter(is_ours).collect();
+        for entry in &files[..files.len().saturating_sub(keep)] {
+            let why = format!("older than {}", newest(keep, "failure"));
+            self.add(What::Failure, entry.path().to_owned(), why, None)?;
+        }
+        Ok(())
+    }
+
+    /// What was changed in roots that nobody is in any more.
+    fn entered(&mut self, work: &Work) -> io::Result<()> {
+        for entry in entries(&work.root().join("enter"))? {
+            if !is_entered(entry.path()) {
+                let why = "whoever was in this root has left it".to_owned();
+                self.add(What::Entered, entry.path().to_owned(), why, None)?;
             }
         }
         Ok(())

@@ -67,7 +67,7 @@ pub(super) fn convert(step: &Step, place: &Place<'_>) -> Result<Instead, String>
 }
 
 /// What the original leaves out of a tarball.
-const NOT_PACKED: [&str; 9] = [
+pub(super) const NOT_PACKED: [&str; 9] = [
     "dev/**",
     "proc/**",
     "run/**",

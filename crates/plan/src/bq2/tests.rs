@@ -323,6 +323,91 @@ fn formats_that_never_were_and_steps_without_counterpart_are_named() {
 }
 
 #[test]
+fn keys_that_the_original_does_not_know_are_named_all_at_once() {
+    assert_snapshot!(wrong(
+        r#"{"format_version": 2, "fases": [], "phases": [{"name": "a", "namespace": "seed", "prefix": "/", "steps": [
+        {"name": "m", "strategy": "autotools", "configure_flag": ["--x"], "sources": [{"name": "m", "sha265": ""}]},
+        {"strategy": "autotools", "zebra": 1}
+    ]}]}"#
+    ));
+}
+
+/// D.1.1, on our side: what is exported is imported as the plan that it was.
+#[test]
+fn what_was_imported_and_is_exported_is_the_same_plan_again() {
+    for (json, head) in [(FORMAT_1, "format 1"), (FORMAT_2, "format 2")] {
+        let text = import(json);
+        let exported = export_bq2(&text).unwrap_or_else(|error| panic!("{error}"));
+        let lost: Vec<String> =
+            exported.lost.iter().map(|(place, what)| format!("{place}: {what}")).collect();
+        assert_snapshot!(head.replace(' ', "_"), lost.join("\n"));
+        let again = import(&exported.json);
+        let steps = |text: &str| plan(text).steps().map(|step| step.id.to_string()).collect::<Vec<_>>();
+        assert_eq!(steps(&again), steps(&text), "{head}");
+        // And from there on nothing is lost any more.
+        let twice = export_bq2(&again).unwrap();
+        assert_eq!((twice.json, twice.lost), (exported.json, Vec::new()), "{head}");
+    }
+}
+
+/// The other side: every value of the original that is there is the one that it was.
+#[test]
+fn what_comes_back_of_a_build_plan_is_as_it_was() {
+    let original: Value = serde_json::from_str(FORMAT_2).unwrap();
+    let exported: Value = serde_json::from_str(&export_bq2(&import(FORMAT_2)).unwrap().json).unwrap();
+    let mut different = Vec::new();
+    let phases = |plan: &Value| plan["phases"].as_array().unwrap().clone();
+    let (was, is) = (phases(&original), phases(&exported));
+    assert_eq!(was.len(), is.len());
+    for (was, is) in was.iter().zip(&is) {
+        for key in ["name", "description", "namespace", "install_prefix", "destdir", "env"] {
+            assert_eq!(was[key], is[key], "{key} of {}", was["name"]);
+        }
+        let names = |phase: &Value| -> Vec<String> {
+            let steps = phase["steps"].as_array().unwrap();
+            steps.iter().map(|step| step["name"].as_str().unwrap().to_owned()).collect()
+        };
+        for step in was["steps"].as_array().unwrap() {
+            let name = step["name"].as_str().unwrap();
+            let Some(other) = names(is).iter().position(|it| it == name) else {
+                different.push(format!("{name}: lost"));
+                continue;
+            };
+            let other = &is["steps"][other];
+            for (key, value) in step.as_object().unwrap() {
+                let empty = |value: &Value| {
+                    value.is_null() || *value == json!([]) || *value == json!({}) || *value == json!(false)
+                };
+                let same = value == &other[key] || empty(value) && empty(&other[key]);
+                if !same {
+                    different.push(format!("{name}: {key}"));
+                }
+            }
+        }
+    }
+    assert_snapshot!(different.join("\n"));
+}
+
+#[test]
+fn what_the_original_cannot_say_is_named_all_at_once() {
+    let plan = "format = 1\nname = \"p\"\nepoch = 0\n[[phase]]\nname = \"a\"\n\
+        [[phase.step]]\nname = \"x\"\ncommand = { argv = [\"true\"] }\n\
+        [[phase.step]]\nname = \"y\"\nsquashfs = { from = \"./y\" }\n\
+        [[phase.step]]\nname = \"z\"\ntier = \"quick\"\ncommand = { argv = [\"apk\", \"add\", \"--no-cache\", \"git\"] }\n";
+    assert_snapshot!(export_bq2(plan).unwrap_err().to_string());
+    let (before, after) = (
+        plan.find("[[phase.step]]\nname = \"x\"").unwrap(),
+        plan.find("[[phase.step]]\nname = \"z\"").unwrap(),
+    );
+    let only = format!("{}{}", &plan[..before], &plan[after..]);
+    let lost = export_bq2(&only).unwrap().lost;
+    assert_snapshot!(
+        "lost",
+        lost.iter().map(|(place, what)| format!("{place}: {what}\n")).collect::<String>()
+    );
+}
+
+#[test]
 fn what_a_shell_would_fill_in_stays() {
     let text = import(
         r#"{"format_version": 2, "phases": [{"name": "a", "namespace": "seed", "steps":

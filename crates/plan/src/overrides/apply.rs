@@ -20,6 +20,9 @@ pub(super) fn apply(overrides: &Overrides, plan: &str, with_vars: bool) -> Resul
     // What is no TOML stays as it is: who reads it says why.
     let Ok(mut doc) = plan.parse::<DocumentMut>() else { return Ok(plan.to_owned()) };
     let mut mistakes = Mistakes::default();
+    in_one_line(overrides, &doc, &mut mistakes);
+    mistakes.finish()?;
+    let mut mistakes = Mistakes::default();
     let facts = Facts::of(&doc);
     apply_vars(overrides, &mut doc, with_vars, &mut mistakes);
     let root = doc.as_item_mut();
@@ -68,6 +71,30 @@ pub(super) fn apply(overrides: &Overrides, plan: &str, with_vars: bool) -> Resul
     }
     mistakes.finish()?;
     Ok(doc.to_string())
+}
+
+/// Phases and steps that are written in one list: nothing could be changed in there and the rest left as it is.
+fn in_one_line(overrides: &Overrides, doc: &DocumentMut, mistakes: &mut Mistakes) {
+    let changes_all = !overrides.env_unset.is_empty();
+    if overrides.phases.is_empty() && !changes_all {
+        return;
+    }
+    if doc.get("phase").is_some_and(Item::is_value) {
+        let what = "the plan writes its phases as a list, `phase = [{ … }]`, which overrides cannot change: write \
+                    `[[phase]]` for each";
+        mistakes.add("phases", what.to_owned());
+    }
+    let phases = doc.get("phase").and_then(Item::as_array_of_tables);
+    for phase in phases.into_iter().flat_map(ArrayOfTables::iter) {
+        let name = phase.get("name").and_then(Item::as_str).unwrap_or_default();
+        if phase.get("step").is_some_and(Item::is_value)
+            && (changes_all || overrides.phases.contains_key(name))
+        {
+            let what = "the plan writes the steps of this phase as a list, `step = [{ … }]`, which overrides cannot \
+                        change: write `[[phase.step]]` for each";
+            mistakes.add(&format!("phases.{name}"), what.to_owned());
+        }
+    }
 }
 
 /// Variables must be there; their defaults become what they are overridden with if that is asked for.

@@ -44,6 +44,11 @@ pub(crate) fn one_line(json: &Json) -> Result<String, String> {
     value(json).map(|it| it.to_string())
 }
 
+/// A whole document of TOML as JSON.
+pub(crate) fn document_json(document: &toml_edit::DocumentMut) -> Json {
+    json(document.as_item())
+}
+
 /// The other way around.
 pub(super) fn json(item: &Item) -> Json {
     match item {

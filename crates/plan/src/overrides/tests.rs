@@ -394,3 +394,17 @@ proptest! {
         prop_assert_eq!(plan(&made, &vars), plan(&new, &vars), "{}\n{}", overrides.to_json(), made);
     }
 }
+
+#[test]
+fn phases_in_one_list_are_an_error_and_not_left_as_they_are() {
+    let head = "format = 1\nname = \"p\"\nepoch = 0\n";
+    let phases = "phase = [{ name = \"a\", step = [{ name = \"s\", command = { argv = [\"true\"] } }] }]\n";
+    let steps = "[[phase]]\nname = \"a\"\nstep = [{ name = \"s\", command = { argv = [\"true\"] } }]\n";
+    let overrides =
+        Overrides::from_json(r#"{"phases": {"a": {"steps": {"s": {"env": {"X": "1"}}}}}}"#).unwrap();
+    let wrong = |plan: &str| overrides.apply(&format!("{head}{plan}")).unwrap_err().to_string();
+    insta::assert_snapshot!(format!("{}\n{}", wrong(phases), wrong(steps)));
+    // What has nothing to do with phases is good all the same.
+    let env = Overrides::from_json(r#"{"env": {"X": "1"}}"#).unwrap();
+    assert!(env.apply(&format!("{head}{phases}")).unwrap().contains("X = \"1\""));
+}

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::Edit;
 use crate::{Name, TreePath};
 
-/// Change files in the root of the phase's namespace; what has changed is the step's layer.
+/// Change files in the root of the phase's namespace; what has changed is the step's layer. Its paths begin at the root:
+/// `install-prefix` and `destdir` of the phase are for packages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct EditRoot {

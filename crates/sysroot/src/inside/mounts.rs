@@ -28,7 +28,14 @@ pub(super) fn make_up(setup: &Setup) -> Result<(), Failed> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private)
         .map_err(|error| (Trouble::Mount, "making `/` private".to_owned(), error.into()))?;
-    overlay(setup).map_err(|error| (Trouble::Overlay, format!("overlayfs on `{}`", setup.root), error))?;
+    if setup.trees == 0 {
+        let copy = setup.dir.join("copy");
+        mount_bind(copy.as_std_path(), setup.root.as_std_path())
+            .map_err(|error| (Trouble::Mount, format!("`{copy}`"), error.into()))?;
+    } else {
+        overlay(setup)
+            .map_err(|error| (Trouble::Overlay, format!("overlayfs on `{}`", setup.root), error))?;
+    }
     let root = setup.root.as_std_path();
     let view = root.join(setup.view.as_str());
     let at = |what: &str| {

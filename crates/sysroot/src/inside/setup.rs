@@ -13,7 +13,7 @@ pub struct Setup {
     /// A directory that has `0`, `1`, …, links to the trees that lie over each other, the highest first; `upper`, where
     /// changes go; and `work`, which overlayfs wants beside that.
     pub dir: Utf8PathBuf,
-    /// How many trees there are.
+    /// How many trees there are; none if they are copied together in `copy` of `dir`.
     pub trees: usize,
     /// An empty directory to mount it on.
     pub root: Utf8PathBuf,
