@@ -69,6 +69,8 @@ pub enum What {
     Run,
     /// A machine as it was when it was ready, that tests go on from.
     Machine,
+    /// The source of a package as it was unpacked, that no package of the plan is built from.
+    Source,
     /// Something that a killed run left.
     Leftover,
 }
@@ -82,6 +84,7 @@ impl What {
             Self::Failed => "failed",
             Self::Run => "run",
             Self::Machine => "machine",
+            Self::Source => "source",
             Self::Leftover => "leftover",
         }
     }
