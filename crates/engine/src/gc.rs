@@ -73,6 +73,8 @@ pub enum What {
     Entered,
     /// What is written down of a failure.
     Failure,
+    /// The source of a package as it was unpacked, that no package of the plan is built from.
+    Source,
     /// Something that a killed run left.
     Leftover,
 }
@@ -88,6 +90,7 @@ impl What {
             Self::Machine => "machine",
             Self::Entered => "entered",
             Self::Failure => "failure",
+            Self::Source => "source",
             Self::Leftover => "leftover",
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! - [`fetch()`] downloads a file and verifies its SHA-256.
 //! - [`unpack()`] makes a tree of a tar archive or a Debian package.
+//! - [`unpack_to()`] copies one that is unpacked once, and kept by its content.
 //! - [`debian()`] makes a tree of named Debian packages: resolved once with the archive's signed index, locked,
 //!   and from then on the same for everybody.
 //! - [`debian_source()`] makes a tree of the source of one, in the same way.
@@ -35,12 +36,14 @@
 mod archive;
 mod debian;
 mod fetch;
+mod lock;
 mod meter;
 mod store;
 #[cfg(test)]
 mod test_server;
 mod transfer;
 mod unpack;
+mod unpacked;
 
 pub use archive::{ArchiveError, Fault, InvalidPattern};
 pub use debian::{
@@ -50,3 +53,4 @@ pub use debian::{
 pub use fetch::{FetchError, download, fetch};
 pub use store::{Amount, DownloadError, Fetched};
 pub use unpack::{UnpackError, unpack};
+pub use unpacked::{remove_unpacked, unpack_to, unpacked_dir, unpacked_key};

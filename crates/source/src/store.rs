@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    os::unix::fs::MetadataExt as _,
     sync::Mutex,
     time::Duration,
 };
@@ -10,10 +9,10 @@ use std::{
 use bootway_exec::{Cancel, Cx};
 use bootway_plan::{Digest, Digester, EventKind};
 use camino::{Utf8Path, Utf8PathBuf};
-use fs_err::{File, OpenOptions};
-use rustix::fs::{FlockOperation, flock};
+use fs_err::File;
+use rustix::fs::FlockOperation;
 
-use crate::{meter::Meter, transfer::Client};
+use crate::{lock::lock, meter::Meter, transfer::Client};
 
 mod download;
 mod error;
@@ -23,7 +22,7 @@ pub use error::DownloadError;
 /// Bytes read between two looks at the cancellation.
 const PIECE: usize = 1 << 20;
 
-/// How long to wait before something that is locked is tried again.
+/// How long to sleep between two looks at the cancellation.
 const WAIT: Duration = Duration::from_millis(50);
 
 /// A directory of files that are named after their SHA-256.
@@ -156,7 +155,8 @@ impl<'a> Store<'a> {
             return Ok(path);
         }
         let partial = self.dir.join(format!(".partial-{}", wanted.digest));
-        let mut file = self.lock(&partial)?;
+        let mut file = lock(&partial, FlockOperation::NonBlockingLockExclusive, self.cancel)?
+            .ok_or(DownloadError::Cancelled)?;
         if let Some(path) = self.find(wanted.digest, meter)? {
             fs_err::remove_file(&partial)?;
             let size = fs_err::metadata(&path)?.len();
@@ -175,26 +175,6 @@ impl<'a> Store<'a> {
         fs_err::rename(&partial, &path)?;
         self.count(|fetched| fetched.came.add(size));
         Ok(path)
-    }
-
-    /// Opens `partial`, which nobody else has while the file is open.
-    fn lock(&self, partial: &Utf8Path) -> Result<File, DownloadError> {
-        loop {
-            self.check()?;
-            let file =
-                OpenOptions::new().read(true).write(true).create(true).truncate(false).open(partial)?;
-            match flock(file.file(), FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {
-                    // Who had it before us may have renamed it: then it is not ours to write to.
-                    let there = fs_err::metadata(partial).ok().map(|there| there.ino());
-                    if there == Some(file.metadata()?.ino()) {
-                        return Ok(file);
-                    }
-                }
-                Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(WAIT),
-                Err(error) => return Err(io::Error::from(error).into()),
-            }
-        }
     }
 
     fn check(&self) -> Result<(), DownloadError> {

@@ -16,8 +16,9 @@ use crate::{grids::with_targets, open::PlanArgs, signals::Signals, style};
 /// List what nobody needs any more, and let go of it
 ///
 /// That is: roots of builds of Nix beyond those that `keep` in `[nix]` keeps, outputs of steps that the plan does not
-/// have any more, logs of old runs and failures, what was changed in roots that were entered, machines that no test went
-/// on from for long, and what a killed run left. Other roots of Nix and `result` links are not looked at.
+/// have any more, sources that no package is built from any more, logs of old runs and failures, what was changed in roots
+/// that were entered, machines that no test went on from for long, and what a killed run left. Other roots of Nix and
+/// `result` links are not looked at.
 /// Without `--apply` and `--collect` nothing is changed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]

@@ -1,6 +1,6 @@
 //! Packages: built from an archive with the tools of this machine, into a root of their own.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::{
     project::{Project, digest, from_error, oracle},
@@ -63,6 +63,55 @@ fn a_package_is_downloaded_configured_built_and_installed() {
 
 fn jobs() -> usize {
     std::thread::available_parallelism().map_or(1, Into::into)
+}
+
+/// Trees of sources that are kept in a cache.
+fn sources(cache: &Utf8Path) -> Vec<Utf8PathBuf> {
+    let all = cache.join("unpacked").read_dir_utf8().unwrap().map(|entry| entry.unwrap().into_path());
+    all.filter(|path| path.is_dir()).collect()
+}
+
+#[test]
+fn a_source_is_unpacked_once_for_all_stages_and_plans_and_no_build_changes_it() {
+    let (project, archive) = project("");
+    let more = "strategy = \"command\"\ncommands = [[\"sh\", \"-euc\", \"mkdir -p /made; cat hello.in > /made/it; echo mine >> hello.in; rm configure\"]]\n";
+    let staged = format!("{more}stages = {{ one = {{}}, two = {{}} }}\n");
+    write_plan(&project, &format!("{}{PHASE}{ALL}", hello(&archive, &staged)));
+    let cache = project.path().join("shared");
+    let of_cache = ["--cache", cache.as_str()];
+    built(&project, &of_cache);
+    assert_eq!(sources(&cache).len(), 1);
+    // Another plan, after somebody has written to what is kept.
+    let kept = sources(&cache).pop().unwrap().join("tree/hello-1/hello.in");
+    assert_eq!(fs_err::read_to_string(&kept).unwrap(), HELLO, "a build has changed it");
+    fs_err::write(&kept, "#!/bin/sh\nrm -rf /\n").unwrap();
+    let plan = fs_err::read_to_string(project.path().join("test.plan.toml")).unwrap();
+    let plan = plan.replace("name = \"test\"", "name = \"other\"");
+    project.write("other.plan.toml", plan.replace("stages = { one = {}, two = {} }\n", ""));
+    let run = project.bootway(&["build", "other.plan.toml", "--cache", cache.as_str()]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stderr.contains("is damaged, and unpacked again"), "{}", run.stderr);
+    let made = project.path().join(".bootway/other/out/hello/layer/made/it");
+    assert_eq!(fs_err::read_to_string(made).unwrap(), HELLO);
+    assert_eq!((sources(&cache).len(), fs_err::read_to_string(&kept).unwrap()), (1, HELLO.to_owned()));
+}
+
+#[test]
+fn a_source_that_no_package_is_built_from_is_collected() {
+    let (project, archive) = project("");
+    write_plan(&project, &format!("{}{PHASE}{ALL}", hello(&archive, "")));
+    built(&project, &[]);
+    let cache = project.path().join(".bootway/test/cache");
+    let collected = || {
+        let run = project.bootway(&["gc", "test.plan.toml", "--apply"]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        run.stdout.contains("no package of the plan is built from it")
+    };
+    assert!(!collected() && sources(&cache).len() == 1);
+    write_plan(&project, &format!("{}{PHASE}{ALL}", hello(&archive, "keep = [\"hello-1/**\"]\n")));
+    assert!(collected() && !cache.join("unpacked").exists());
+    built(&project, &[]);
+    assert!(!collected() && sources(&cache).len() == 1);
 }
 
 #[test]

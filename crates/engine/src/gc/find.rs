@@ -4,11 +4,12 @@ use std::{collections::BTreeSet, io, os::unix::fs::MetadataExt as _};
 
 use bootway_nix::{KeptBuild, built_in, kept_builds};
 use bootway_plan::{Action, Class, Failure};
+use bootway_source::unpacked_dir;
 use bootway_vm::kept_machines;
 use camino::{Utf8DirEntry, Utf8PathBuf};
 
 use super::{Item, Keep, What, usage::usage};
-use crate::{Loaded, Work, enter::is_entered, stamp::Stamp};
+use crate::{Loaded, Work, enter::is_entered, sources::unpacked, stamp::Stamp};
 
 /// What there is.
 #[derive(Debug, Default)]
@@ -29,6 +30,7 @@ pub(super) fn find(loaded: &Loaded, work: &Work, keep: Keep) -> io::Result<Found
     found.entered(work)?;
     found.runs(work, keep.runs)?;
     found.machines(work, keep.machines)?;
+    found.sources(loaded, work)?;
     found.leftovers(work)?;
     Ok(found)
 }
@@ -159,6 +161,25 @@ impl Found {
         }
         for part in parts {
             self.add(What::Leftover, part.path, "left by a run that was killed".to_owned(), None)?;
+        }
+        Ok(())
+    }
+
+    /// Sources that are unpacked, and that no package is built from. Those of a cache that plans share may be another's.
+    fn sources(&mut self, loaded: &Loaded, work: &Work) -> io::Result<()> {
+        if !work.cache().starts_with(work.root()) {
+            return Ok(());
+        }
+        let used = unpacked(loaded, work);
+        for entry in entries(&unpacked_dir(work.cache()))?.into_iter().filter(is_dir) {
+            let name = entry.file_name();
+            if name.starts_with(".partial-") {
+                let why = "left by a run that was killed".to_owned();
+                self.add(What::Leftover, entry.path().to_owned(), why, None)?;
+            } else if !used.contains(name) {
+                let why = "no package of the plan is built from it".to_owned();
+                self.add(What::Source, entry.path().to_owned(), why, None)?;
+            }
         }
         Ok(())
     }

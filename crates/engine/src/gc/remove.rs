@@ -4,6 +4,7 @@ use std::io;
 
 use bootway_exec::kill_leftovers;
 use bootway_plan::{Bytes, Class, Failure};
+use bootway_source::{remove_unpacked, unpacked_dir};
 use bootway_vm::remove_kept_machine;
 use camino::Utf8Path;
 use serde::Serialize;
@@ -37,8 +38,15 @@ impl Garbage {
         let mut removed = Removed::default();
         for item in &self.items {
             // Another process may share the cache.
-            let shared = item.path.starts_with(work.cache().join("vm"));
-            let size = take_away(&item.path, work.root(), shared).map_err(|error| {
+            let remove: fn(&Utf8Path) -> io::Result<bool> = if item.path.starts_with(work.cache().join("vm"))
+            {
+                remove_kept_machine
+            } else if item.path.starts_with(unpacked_dir(work.cache())) {
+                remove_unpacked
+            } else {
+                |path| remove_all(path).map(|()| true)
+            };
+            let size = take_away(&item.path, work.root(), remove).map_err(|error| {
                 let message = format!("cannot remove `{}`", item.path);
                 Failure::new(Class::Environment, error.to_string()).because(message)
             })?;
@@ -51,12 +59,14 @@ impl Garbage {
 }
 
 /// Removes `path`, and the directories above it and below `top` that are empty without it. Says what it took; `None` if it
-/// is `shared` and somebody has begun to use it.
-fn take_away(path: &Utf8Path, top: &Utf8Path, shared: bool) -> io::Result<Option<Bytes>> {
+/// was not removed because somebody has begun to use it.
+fn take_away(
+    path: &Utf8Path,
+    top: &Utf8Path,
+    remove: fn(&Utf8Path) -> io::Result<bool>,
+) -> io::Result<Option<Bytes>> {
     let size = if path.symlink_metadata().is_ok() { usage(path)? } else { Bytes::default() };
-    if !shared {
-        remove_all(path)?;
-    } else if !remove_kept_machine(path)? {
+    if !remove(path)? {
         return Ok(None);
     }
     for dir in path.ancestors().skip(1).take_while(|dir| *dir != top && dir.starts_with(top)) {
