@@ -151,14 +151,14 @@ impl Pass<'_> {
     }
 
     /// Something that both sides say.
-    fn value(&mut self, place: &Place, name: &str, a: impl ToString, b: impl ToString) {
+    fn value<T: ToString + ?Sized>(&mut self, place: &Place, name: &str, a: &T, b: &T) {
         let (a, b) = (a.to_string(), b.to_string());
         if a != b {
             self.differs(place, What::Value { name: name.to_owned(), a, b });
         }
     }
 
-    fn unread(&mut self, place: &Place, why: impl ToString) {
+    fn unread(&mut self, place: &Place, why: &impl ToString) {
         self.differs(place, What::Unread { why: why.to_string() });
     }
 

@@ -95,7 +95,7 @@ pub(super) fn difference(a: &[u8], b: &[u8], at: usize, part: Option<String>) ->
     let near = |bytes: &[u8]| bytes[from.min(bytes.len())..(at + AROUND).min(bytes.len())].to_vec();
     let (near_a, near_b) = (near(a), near(b));
     let lines = is_text(a) && is_text(b);
-    let part = part.or_else(|| lines.then(|| format!("line {}", 1 + count_lines(&a[..at.min(a.len())]))));
+    let part = part.or_else(|| lines.then(|| format!("line {}", line(&a[..at.min(a.len())]))));
     let of_lines = if lines { cause_of_lines(a, b) } else { None };
     What::Content {
         at: at as u64,
@@ -109,8 +109,9 @@ pub(super) fn difference(a: &[u8], b: &[u8], at: usize, part: Option<String>) ->
     }
 }
 
-fn count_lines(bytes: &[u8]) -> usize {
-    bytes.iter().filter(|byte| **byte == b'\n').count()
+/// The line that the byte behind `before` is in, from 1.
+fn line(before: &[u8]) -> usize {
+    before.split(|byte| *byte == b'\n').count()
 }
 
 /// Whether this is text and not the bytes of a program.

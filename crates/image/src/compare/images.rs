@@ -51,7 +51,7 @@ impl Pass<'_> {
                         let (mut a, mut b) = (Volume::Unpacked(a), Volume::Unpacked(b));
                         self.volumes(place, (paths[0], &mut a), (paths[1], &mut b))?;
                     }
-                    [Err(why), _] | [_, Err(why)] => self.unread(place, why),
+                    [Err(why), _] | [_, Err(why)] => self.unread(place, &why),
                 }
             }
             _ => return Ok(false),
@@ -86,8 +86,8 @@ impl Pass<'_> {
             self.value(&place, "label", &a.label, &b.label);
             self.value(&place, "type", &a.kind, &b.kind);
             self.value(&place, "GUID", &a.guid, &b.guid);
-            self.value(&place, "offset", a.offset, b.offset);
-            self.value(&place, "size", a.size, b.size);
+            self.value(&place, "offset", &a.offset, &b.offset);
+            self.value(&place, "size", &a.size, &b.size);
             let sizes = [a.size.get(), b.size.get()];
             let offsets = [a.offset.get(), b.offset.get()];
             let Some(found) = bytes::first(files, offsets, sizes, self.cancel)? else {
@@ -126,7 +126,7 @@ impl Pass<'_> {
         match opened {
             [Ok(mut a), Ok(mut b)] => self.volumes(place, (paths[0], &mut a), (paths[1], &mut b)),
             [Err(why), _] | [_, Err(why)] => {
-                self.unread(place, why);
+                self.unread(place, &why);
                 Ok(())
             }
         }
@@ -139,17 +139,14 @@ impl Pass<'_> {
         b: &Container,
     ) -> Result<(), CompareError> {
         let platforms = |it: &Container| {
-            let all: Vec<_> = it.report.images.iter().map(|image| image.platform.to_string()).collect();
+            let all: Vec<_> = it.report.images.iter().map(|image| image.platform.clone()).collect();
             all.join(", ")
         };
-        self.value(place, "images", platforms(a), platforms(b));
+        self.value(place, "images", &platforms(a), &platforms(b));
         let pairs = a.report.images.iter().zip(&b.report.images).enumerate();
         for (image, (of_a, of_b)) in pairs {
-            let place = if a.report.images.len() > 1 {
-                place.inside(of_a.platform.to_string())
-            } else {
-                place.clone()
-            };
+            let place =
+                if a.report.images.len() > 1 { place.inside(of_a.platform.clone()) } else { place.clone() };
             self.said(&place, of_a, of_b);
             let mut sides = [a, b].map(|container| Volume::Container { container, image });
             let [of_a, of_b] = &mut sides;
@@ -165,7 +162,7 @@ impl Pass<'_> {
         let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
         for key in keys {
             let [a, b] = [a, b].map(|it| it.get(key).map_or_else(|| "none".to_owned(), ToString::to_string));
-            self.value(place, key, a, b);
+            self.value(place, key, &a, &b);
         }
     }
 }

@@ -29,7 +29,7 @@ impl Pass<'_> {
         let (of_a, of_b) = match (a.list(), b.list()) {
             (Ok(a), Ok(b)) => (a, b),
             (Err(why), _) | (_, Err(why)) => {
-                self.unread(place, why);
+                self.unread(place, &why);
                 return Ok(());
             }
         };
@@ -64,7 +64,7 @@ impl Pass<'_> {
                     self.regular_files(&inner, path, [(at_a, a, in_a), (at_b, b, in_b)])?;
                 }
                 (a, b) => {
-                    self.value(&inner, "kind", kind(a, said[0]), kind(b, said[1]));
+                    self.value(&inner, "kind", &kind(a, said[0]), &kind(b, said[1]));
                     self.found.same += u64::from(self.found.differences.len() == before);
                 }
             }
@@ -89,13 +89,13 @@ impl Pass<'_> {
         };
         if *a_size > MAX_CONTENT || *b_size > MAX_CONTENT {
             let limit = MAX_CONTENT >> 20;
-            self.unread(place, format!("it has more than {limit} MiB: take it out, and compare it"));
+            self.unread(place, &format!("it has more than {limit} MiB: take it out, and compare it"));
             return Ok(());
         }
         match (a.read(path, *in_a, MAX_CONTENT), b.read(path, *in_b, MAX_CONTENT)) {
             (Ok(a), Ok(b)) => self.contents(place, &a, &b),
             (Err(why), _) | (_, Err(why)) => {
-                self.unread(place, why);
+                self.unread(place, &why);
                 Ok(())
             }
         }
@@ -127,10 +127,10 @@ impl Pass<'_> {
         let time = |it: Option<u32>| it.map_or_else(|| "none".to_owned(), |time| time.to_string());
         let first =
             |it: &Option<TreePath>| it.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
-        self.value(place, "mode", octal(a.mode), octal(b.mode));
-        self.value(place, "owner", owner(a.owner), owner(b.owner));
-        self.value(place, "time", time(a.mtime), time(b.mtime));
-        self.value(place, "hard link to", first(&a.first_name), first(&b.first_name));
+        self.value(place, "mode", &octal(a.mode), &octal(b.mode));
+        self.value(place, "owner", &owner(a.owner), &owner(b.owner));
+        self.value(place, "time", &time(a.mtime), &time(b.mtime));
+        self.value(place, "hard link to", &first(&a.first_name), &first(&b.first_name));
         let names: BTreeSet<&String> = a.xattrs.keys().chain(b.xattrs.keys()).collect();
         for name in names {
             let value = |it: &Attributes| {
@@ -138,7 +138,7 @@ impl Pass<'_> {
                     .get(name)
                     .map_or_else(|| "none".to_owned(), |value| value.escape_ascii().to_string())
             };
-            self.value(place, name, value(a), value(b));
+            self.value(place, name, &value(a), &value(b));
         }
     }
 
