@@ -379,7 +379,7 @@ fn help_says_what_is_changed_and_when() {
     assert_snapshot!(help.join("\n"), @"
     List what nobody needs any more, and let go of it
 
-    That is: roots of builds of Nix beyond those that `keep` in `[nix]` keeps, outputs of steps that the plan does not have any more, sources that no package is built from any more, logs of old runs, machines that no test went on from for long, and what a killed run left. Other roots of Nix and `result` links are not looked at. Without `--apply` and `--collect` nothing is changed.
+    That is: roots of builds of Nix beyond those that `keep` in `[nix]` keeps, outputs of steps that the plan does not have any more, sources that no package is built from any more, logs of old runs and failures, what was changed in roots that were entered, machines that no test went on from for long, and what a killed run left. Other roots of Nix and `result` links are not looked at. Without `--apply` and `--collect` nothing is changed.
 
     Usage: bootway gc [OPTIONS] [PLAN.TOML]
 
@@ -418,6 +418,11 @@ fn help_says_what_is_changed_and_when() {
               How many machines are kept for tests to go on from: those that were used last
 
               [default: 4]
+
+          --keep-failures <N>
+              How many failures stay written down; and of how many steps that failed it is kept what they worked with
+
+              [default: 20]
 
           --json
               As JSON

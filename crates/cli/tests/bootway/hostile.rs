@@ -55,7 +55,7 @@ fn the_keys_of_who_builds_are_not_in_the_root() {
     let home = project.path().join("home");
     let key = project.write("home/.ssh/id_ed25519", secret);
     let steal = format!(
-        "for file in {key} ~/.ssh/id_ed25519 /root/.ssh/id_ed25519 /proc/1/root{key} /proc/1/cwd/home/.ssh/id_ed25519; do \
+        "for file in {key} ~/.ssh/id_ed25519 /proc/1/root{key} /proc/1/cwd/home/.ssh/id_ed25519; do \
            if cat $file; then exit 9; fi; done; \
          if ls -A {dir}; then exit 10; fi; \
          if env | grep {dir}; then exit 11; fi; \

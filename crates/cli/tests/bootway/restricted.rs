@@ -171,7 +171,7 @@ fn doctor_finds_out_by_entering_a_root() {
     let copies = said(on_an_overlay(&project, &["doctor", "test.plan.toml", "--work", "work"], ""));
     let pid = |text: &str| {
         text.split_inclusive('/')
-            .map(|part| if part.starts_with(".bootway-probe-") { "[probe]/" } else { part })
+            .map(|part| if part.starts_with(".bootway-probe-") { "(probe)/" } else { part })
             .collect::<String>()
     };
     insta::assert_snapshot!([here, refused, root, copies].map(|text| pid(&text)).join("\n"));
