@@ -48,6 +48,7 @@ pub(crate) const PACKAGES: &[Package] = &[
     package("qemu-system-arm", Program("qemu-system-aarch64"), "booting what is for 64-bit ARM", Tests),
     package("qemu-efi-aarch64", AnyFile(&["/usr/share/AAVMF/AAVMF_CODE.fd"]), "UEFI firmware of the machines for 64-bit ARM", Tests),
     package("swtpm", Program("swtpm"), "the TPM of the machines that have one", Tests),
+    package("qemu-utils", Program("qemu-img"), "a second opinion on qcow2 images", Tests),
     package("openssh-client", Program("ssh"), "talking to guests over SSH", Tests),
     package("gdisk", Program("sgdisk"), "a second opinion on partition tables", Tests),
     package("fdisk", Program("sfdisk"), "a third opinion on partition tables", Tests),

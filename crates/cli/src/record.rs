@@ -238,7 +238,9 @@ fn places(run_dir: &Utf8Path, outcome: &Outcome, args: &RunArgs) -> Vec<(&'stati
 /// The last disk that is good, for a person who wants to have it.
 fn image(outcome: &Outcome) -> Option<Utf8PathBuf> {
     let mut artifacts = outcome.steps.values().filter_map(|end| end.artifacts()).flatten();
-    artifacts.rfind(|it| it.kind == ArtifactKind::Disk).map(|it| short(&it.path))
+    artifacts
+        .rfind(|it| matches!(it.kind, ArtifactKind::Disk | ArtifactKind::Qcow2))
+        .map(|it| short(&it.path))
 }
 
 /// A path as a person here would type it.

@@ -268,11 +268,12 @@ impl Job<'_> {
 /// Opens an image; a packed one is refused, because nothing starts from it.
 fn open_image(path: &Utf8Path) -> Result<(fs_err::File, u64), Failure> {
     use std::os::unix::fs::FileExt as _;
-    const PACKED: [(&[u8], &str, &str); 4] = [
+    const PACKED: [(&[u8], &str, &str); 5] = [
         (b"PK\x03\x04", "a zip archive", "unzip"),
         (b"\x1f\x8b", "packed with gzip", "gunzip"),
         (b"\xfd7zXZ\0", "packed with xz", "unxz"),
         (b"\x28\xb5\x2f\xfd", "packed with zstd", "unzstd"),
+        (b"QFI\xfb", "a qcow2 image", "qemu-img convert -O raw"),
     ];
     let io = |error: std::io::Error| Failure::new(Class::Environment, error.to_string());
     let file = fs_err::File::open(path).map_err(io)?;
@@ -288,7 +289,8 @@ fn open_image(path: &Utf8Path) -> Result<(fs_err::File, u64), Failure> {
     if let Some((_, what, how)) = PACKED.iter().find(|(start, ..)| magic[..read].starts_with(start)) {
         let failure =
             Failure::new(Class::Environment, format!("`{path}` is {what}: nothing starts from that"));
-        return Err(failure.hint(format!("unpack it first: `{how} {path}`")));
+        let to = if how.starts_with("qemu-img") { " disk.raw" } else { "" };
+        return Err(failure.hint(format!("unpack it first: `{how} {path}{to}`")));
     }
     check_whole(path, &file, metadata.len(), &magic[..read])?;
     Ok((file, metadata.len()))

@@ -3,16 +3,19 @@
 //! First every content is looked at and the whole disk is laid out, to the byte, without writing one. Then one pass
 //! puts each byte where it stays.
 
+use std::io::BufReader;
+
 use bootway_exec::{Cx, MissingInput, StepOutput};
 use bootway_plan::{
     ArtifactKind, Bytes, Class, Digest, DiskMap, EventKind, Explain, Name,
-    step::{Disk, FsKind, Partition, Size, Table},
+    step::{Disk, DiskFormat, FsKind, Partition, Size, Table},
 };
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
 use crate::{
     Content, Node, NodeKind, Tree, TreeError,
+    format::qcow2,
     fs::{self, FsError, Request, Volume},
     layout::{self, DiskLayout, LayoutError, Need},
     sink::{Sink, SinkError},
@@ -21,6 +24,8 @@ use crate::{
 
 /// Name of the file, below the step's output directory.
 const FILE: &str = "disk.raw";
+/// The same, as QEMU's own format.
+const QCOW2: &str = "disk.qcow2";
 
 /// Lays out the disk that `step` describes and writes it, sparse, in one pass.
 ///
@@ -44,7 +49,20 @@ pub fn disk(cx: &Cx<'_>, step: &Disk) -> Result<Vec<StepOutput>, DiskError> {
     let path = cx.out.join(FILE);
     check_space(&plan, cx)?;
     plan.write(cx, &path)?;
+    let path = match step.format {
+        DiskFormat::Raw => path,
+        DiskFormat::Qcow2 => to_qcow2(cx, &path, plan.layout.size).map_err(DiskError::Read)?,
+    };
     Ok(vec![StepOutput { name: Name::fixed("disk"), kind: step.kind(), path }])
+}
+
+/// Takes the disk at `raw` into a qcow2 image beside it, and removes it.
+fn to_qcow2(cx: &Cx<'_>, raw: &Utf8Path, size: u64) -> std::io::Result<Utf8PathBuf> {
+    let path = cx.out.join(QCOW2);
+    let disk = BufReader::with_capacity(1 << 20, fs_err::File::open(raw)?);
+    qcow2::write(disk, size, &mut fs_err::File::create(&path)?)?;
+    fs_err::remove_file(raw)?;
+    Ok(path)
 }
 
 /// What shim boot loaders say about names that are long: their menus have so many columns.
@@ -127,7 +145,7 @@ impl Planned {
         self.volumes.iter().map(Volume::written).sum()
     }
 
-    fn write(&self, cx: &Cx<'_>, path: &camino::Utf8Path) -> Result<(), SinkError> {
+    fn write(&self, cx: &Cx<'_>, path: &Utf8Path) -> Result<(), SinkError> {
         let mut sink = Sink::create(cx, path, self.layout.size, self.written())?;
         let table = (self.layout.table == Table::Gpt).then(|| self.layout.gpt().encode());
         if let Some((head, _)) = &table {

@@ -10,5 +10,6 @@ pub(crate) mod modinfo;
 pub(crate) mod oci;
 pub(crate) mod pe;
 pub(crate) mod program;
+pub(crate) mod qcow2;
 pub(crate) mod superblock;
 pub(crate) mod tar;

@@ -17,7 +17,7 @@ use crate::{
     compress::{self, Magic},
     format::{
         cpio::{self, ScanError},
-        gpt, kernel, pe, program, superblock,
+        gpt, kernel, pe, program, qcow2, superblock,
     },
     fs::iso::{IsoError, IsoReport},
     oci::{Container, Unreadable},
@@ -78,6 +78,7 @@ pub fn verify(kind: ArtifactKind, path: &Utf8Path) -> Result<(), VerifyError> {
             let read = gpt::read(&mut fs_err::File::open(path)?);
             found(read.err().map(|error| chain(&error)), "a disk with a whole GUID partition table")
         }
+        ArtifactKind::Qcow2 => found(qcow2(path, size)?, "a qcow2 image with a whole GUID partition table"),
         ArtifactKind::Tar => found(tar(path, &start)?, "a tar archive"),
         ArtifactKind::Text => found(text(path)?, "UTF-8 text"),
         ArtifactKind::Program => found(program(&start, &metadata), "a program that can be started"),
@@ -97,6 +98,17 @@ fn starts_with(start: &[u8]) -> String {
 
 fn chain(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+}
+
+fn qcow2(path: &Utf8Path, size: u64) -> io::Result<Option<String>> {
+    let mut disk = match qcow2::Reader::open(fs_err::File::open(path)?.into_file(), size) {
+        Ok(disk) => disk,
+        Err(error) => return Ok(Some(error.to_string())),
+    };
+    if let Err(error) = disk.check() {
+        return Ok(Some(error.to_string()));
+    }
+    Ok(gpt::read(&mut disk).err().map(|error| chain(&error)))
 }
 
 fn squashfs(path: &Utf8Path, start: &[u8], size: u64) -> Option<String> {

@@ -44,6 +44,8 @@ pub enum ArtifactKind {
     Efi,
     /// A disk with a GUID partition table, both copies whole.
     Disk,
+    /// A qcow2 image without a base, whose disk has a GUID partition table, both copies whole.
+    Qcow2,
     /// A tar archive, maybe compressed.
     Tar,
     /// UTF-8 text.
@@ -69,6 +71,7 @@ impl ArtifactKind {
             Self::Ext4 => "ext4",
             Self::Efi => "efi",
             Self::Disk => "disk",
+            Self::Qcow2 => "qcow2",
             Self::Tar => "tar",
             Self::Text => "text",
             Self::Program => "program",

@@ -94,6 +94,11 @@ impl Report {
         counts
     }
 
+    /// Whether nothing was to be built: the run only brought what a build needs from the network.
+    pub(crate) fn is_fetch(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.command.as_deref() == Some("fetch"))
+    }
+
     /// The outcome in a sentence that needs no legend.
     pub fn headline(&self) -> String {
         let counts = self.counts();
@@ -115,6 +120,7 @@ impl Report {
             Outcome::Good if counts.checks_passed > 0 => {
                 format!("Good, but {} did not run", number(counts.checks_not_run, "check"))
             }
+            Outcome::Good if self.is_fetch() => "Everything is here that was to be fetched".to_owned(),
             Outcome::Good if counts.built == 0 && counts.cached > 0 => {
                 "Nothing to do: nothing has changed since it was done".to_owned()
             }

@@ -46,8 +46,9 @@ pub(crate) fn counts_line(report: &Report) -> String {
             parts.push(format!("{word} {n}"));
         }
     };
-    part(counts.built, "built");
-    part(counts.cached, "cached");
+    let is_fetch = report.is_fetch();
+    part(counts.built, if is_fetch { "fetched for" } else { "built" });
+    part(counts.cached, if is_fetch { "there for" } else { "cached" });
     part(counts.failed, "failed");
     part(counts.cancelled, "cancelled");
     part(counts.unfinished, "not finished");

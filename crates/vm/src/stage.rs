@@ -25,13 +25,19 @@ pub(crate) fn fresh(
             Disk::Image(image) => {
                 // A name that is relative is taken from where the disk is.
                 let path = image.path.canonicalize_utf8().map_err(VmError::io(&image.path))?;
-                let size = fs_err::metadata(&path).map_err(VmError::io(&path))?.len();
+                let is_qcow2 = is_qcow2(&path)?;
+                let size = if is_qcow2 {
+                    virtual_size(&path)?
+                } else {
+                    fs_err::metadata(&path).map_err(VmError::io(&path))?.len()
+                };
                 let size = if image.attach == Attach::Sd {
                     card_size(size)
                 } else {
                     size.checked_next_multiple_of(512)
                 };
-                let file = size.and_then(|size| overlay(Base::Raw(&path), size));
+                let base = if is_qcow2 { Base::Qcow2(&path) } else { Base::Raw(&path) };
+                let file = size.and_then(|size| overlay(base, size));
                 let file = file.ok_or_else(|| VmError::Disk { path: path.clone() })?;
                 fs_err::write(&place, file).map_err(VmError::io(&place))?;
             }
@@ -82,6 +88,26 @@ fn written<'a>(machine: &'a Machine, media: &'a Media) -> impl Iterator<Item = (
     let own = machine.disks.iter().map(|disk| Disk::Empty(disk.size.get()));
     let discs = |disk: &Disk<'_>| matches!(disk, Disk::Image(image) if image.attach == Attach::Cdrom);
     images.chain(own).enumerate().filter(move |(_, disk)| !discs(disk))
+}
+
+/// Whether the file is a qcow2 image, and not a disk byte for byte. One that leads to other files of the machine is refused:
+/// QEMU would open whatever an image names.
+///
+/// Source: QEMU, `docs/interop/qcow2.txt`: bytes 0 to 3, 8 to 15, and bit 2 of bytes 72 to 79 in version 3.
+fn is_qcow2(path: &Utf8Path) -> Result<bool, VmError> {
+    use std::io::Read as _;
+    let mut start = Vec::new();
+    let read = fs_err::File::open(path).and_then(|file| file.take(80).read_to_end(&mut start));
+    read.map_err(VmError::io(path))?;
+    if !start.starts_with(b"QFI\xFB") {
+        return Ok(false);
+    }
+    let leads_away =
+        |header: &[u8]| header[8..16].iter().any(|byte| *byte != 0) || header[7] >= 3 && header[79] & 4 != 0;
+    if start.len() < 80 || leads_away(&start) {
+        return Err(VmError::LeadsAway { path: path.to_owned() });
+    }
+    Ok(true)
 }
 
 /// Bytes of the disk that a qcow2 file stands for. Source: QEMU, `docs/interop/qcow2.txt`, bytes 24 to 31.

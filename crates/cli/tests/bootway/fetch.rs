@@ -55,6 +55,7 @@ fn after_a_fetch_a_build_needs_no_network() {
         "attempt 1 of 3 failed",
         "had 0 files (0 B), downloaded 2 files (",
         ", 1 attempt was made again",
+        "Everything is here that was to be fetched\n  fetched for 2, in ",
     ] {
         assert!(run.stderr.contains(said), "{said}: {}", run.stderr);
     }

@@ -316,3 +316,38 @@ fn a_file_system_without_room_is_said_before_a_byte_is_written() {
 }
 
 mod chromeos;
+
+/// The same disk in QEMU's own format, by the word of `qemu-img`; small, verified and looked into by us.
+#[test]
+fn as_qcow2_it_is_the_same_disk() {
+    let runner = SystemRunner::default();
+    let mut sandbox = Sandbox::new(&runner);
+    provide_all(&mut sandbox, false);
+    let raw = disk(&sandbox.cx(), &step(PLAN)).unwrap();
+    let kept = sandbox.root().join("kept.raw");
+    fs_err::rename(&raw[0].path, &kept).unwrap();
+    let made = disk(&sandbox.cx(), &Disk { format: DiskFormat::Qcow2, ..step(PLAN) }).unwrap();
+    let (kind, path) = (made[0].kind, &made[0].path);
+    assert_eq!((kind, path.file_name()), (ArtifactKind::Qcow2, Some("disk.qcow2")));
+    assert!(!path.with_file_name("disk.raw").exists(), "the raw one is left");
+    for args in [
+        vec!["check", "-f", "qcow2", path.as_str()],
+        vec!["compare", "-f", "raw", "-F", "qcow2", kept.as_str(), path.as_str()],
+    ] {
+        run(&sandbox.cx(), &Cmd::user("qemu-img").args(args)).expect("`apt-get install qemu-utils`");
+    }
+    crate::verify(kind, path).unwrap();
+    let (disk_size, stored) = (fs_err::metadata(&kept).unwrap().len(), fs_err::metadata(path).unwrap().len());
+    assert!(stored * 2 < disk_size, "{stored} bytes for a disk of {disk_size}");
+    let report = crate::look(path).unwrap();
+    let crate::ImageKind::Qcow2 { flaw: None, partitions, .. } = &report.image else { panic!("{report}") };
+    let labels: Vec<_> = partitions.iter().map(|it| it.label.as_str()).collect();
+    assert_eq!(labels, ["EFI", "KERN", "ROOT", "DATA"]);
+    // A table that is damaged inside is found through the image.
+    let mut bytes = fs_err::read(path).unwrap();
+    let at = bytes.windows(8).position(|it| it == b"EFI PART").unwrap();
+    bytes[at + 60] ^= 1;
+    fs_err::write(path, bytes).unwrap();
+    let said = crate::verify(kind, path).unwrap_err().to_string();
+    assert!(said.contains("a qcow2 image with a whole GUID partition table"), "{said}");
+}

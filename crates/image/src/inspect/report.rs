@@ -20,6 +20,7 @@ use crate::{
         kernel::{self, Kernel},
         pe,
         program::{self, Program},
+        qcow2,
         superblock::{self, Superblock},
     },
     fs::iso::{IsoError, IsoReport},
@@ -54,6 +55,17 @@ pub enum ImageKind {
         /// Of a sector.
         sector_size: Bytes,
         /// In the order of the disk.
+        partitions: Vec<PartitionReport>,
+    },
+    /// A qcow2 image.
+    Qcow2 {
+        /// Of the disk in it.
+        disk_size: Bytes,
+        /// Of what is stored of it.
+        used: Bytes,
+        /// What is wrong with the disk's partition table; nothing if both copies are whole.
+        flaw: Option<String>,
+        /// In the order of the disk; what is in them is not looked at.
         partitions: Vec<PartitionReport>,
     },
     /// A file system.
@@ -198,36 +210,19 @@ fn image(file: &File) -> Result<ImageKind, InspectError> {
     if let Ok(found) = gpt::read_lenient(&mut &*file) {
         return disk(file, &found.gpt, found.flaws());
     }
+    if start.starts_with(qcow2::MAGIC)
+        && let Some(image) = qcow2(file)?
+    {
+        return Ok(image);
+    }
     if let Some(superblock) = superblock::parse(&start) {
         return Ok(ImageKind::FileSystem(fs_report(file, 0, superblock)));
     }
     let mut head = vec![0; 64 << 10];
     let length = std::os::unix::fs::FileExt::read_at(file, &mut head, 0)?;
     head.truncate(length);
-    // A bzImage is a PE file too: its kernel is what it is for.
-    match kernel::parse(&head) {
-        Some(Kernel::BzImage { version }) => {
-            return Ok(ImageKind::Kernel { format: "bzImage".to_owned(), version });
-        }
-        Some(Kernel::Arm64) => {
-            return Ok(ImageKind::Kernel { format: "arm64 Image".to_owned(), version: None });
-        }
-        Some(Kernel::Elf) | None => {}
-    }
-    match program::parse(&head, file.metadata()?.len()) {
-        Ok(Program::Elf { machine, loader, is_kernel: false }) => {
-            return Ok(ImageKind::Program { machine: machine.to_owned(), interpreter: loader });
-        }
-        Ok(Program::Script { interpreter }) => {
-            return Ok(ImageKind::Program { machine: "script".to_owned(), interpreter: Some(interpreter) });
-        }
-        _ if head.starts_with(b"\x7fELF") => {
-            return Ok(ImageKind::Kernel { format: "ELF".to_owned(), version: None });
-        }
-        _ => {}
-    }
-    if let Ok(pe) = pe::parse(&head) {
-        return Ok(pe_report(file, &pe));
+    if let Some(code) = code(file, &head)? {
+        return Ok(code);
     }
     let magic = Magic::of(&start);
     io::Seek::rewind(&mut &*file)?;
@@ -243,22 +238,73 @@ fn image(file: &File) -> Result<ImageKind, InspectError> {
     Ok(ImageKind::Unknown { starts_with: start[..start.len().min(16)].escape_ascii().to_string() })
 }
 
-fn disk(file: &File, gpt: &gpt::Gpt, flaws: Vec<String>) -> Result<ImageKind, InspectError> {
-    let mut partitions = Vec::new();
-    for entry in &gpt.entries {
-        let offset = entry.first.saturating_mul(gpt.sector_size);
-        let fs = fs_at(file, offset)?;
-        partitions.push(PartitionReport {
-            number: entry.number,
-            label: entry.label.clone(),
-            kind: kind_of(entry.kind).to_string(),
-            guid: entry.guid.to_string(),
-            offset: Bytes::new(offset),
-            size: Bytes::new(entry.sectors().saturating_mul(gpt.sector_size)),
-            fs,
-        });
+/// What runs, by itself or under something, by its first 64 KiB; nothing if it is something else.
+fn code(file: &File, head: &[u8]) -> Result<Option<ImageKind>, InspectError> {
+    // A bzImage is a PE file too: its kernel is what it is for.
+    match kernel::parse(head) {
+        Some(Kernel::BzImage { version }) => {
+            return Ok(Some(ImageKind::Kernel { format: "bzImage".to_owned(), version }));
+        }
+        Some(Kernel::Arm64) => {
+            return Ok(Some(ImageKind::Kernel { format: "arm64 Image".to_owned(), version: None }));
+        }
+        Some(Kernel::Elf) | None => {}
     }
+    match program::parse(head, file.metadata()?.len()) {
+        Ok(Program::Elf { machine, loader, is_kernel: false }) => {
+            return Ok(Some(ImageKind::Program { machine: machine.to_owned(), interpreter: loader }));
+        }
+        Ok(Program::Script { interpreter }) => {
+            return Ok(Some(ImageKind::Program {
+                machine: "script".to_owned(),
+                interpreter: Some(interpreter),
+            }));
+        }
+        _ if head.starts_with(b"\x7fELF") => {
+            return Ok(Some(ImageKind::Kernel { format: "ELF".to_owned(), version: None }));
+        }
+        _ => {}
+    }
+    if let Ok(pe) = pe::parse(head) {
+        return Ok(Some(pe_report(file, &pe)));
+    }
+    Ok(None)
+}
+
+/// The disk in a qcow2 image; nothing if it cannot be read.
+fn qcow2(file: &File) -> Result<Option<ImageKind>, InspectError> {
+    let len = file.metadata()?.len();
+    let Ok(mut disk) = qcow2::Reader::open(file.try_clone()?, len) else { return Ok(None) };
+    let Ok(clusters) = disk.check() else { return Ok(None) };
+    let (flaw, partitions) = match gpt::read(&mut disk) {
+        Ok(gpt) => (None, partitions(&gpt)),
+        Err(error) => (Some(error.to_string()), Vec::new()),
+    };
+    let used = Bytes::new(clusters.saturating_mul(disk.cluster_size()));
+    Ok(Some(ImageKind::Qcow2 { disk_size: Bytes::new(disk.size()), used, flaw, partitions }))
+}
+
+/// The partitions of a table in the order of the disk, without what is in them.
+fn partitions(gpt: &gpt::Gpt) -> Vec<PartitionReport> {
+    let partition = |entry: &gpt::Entry| PartitionReport {
+        number: entry.number,
+        label: entry.label.clone(),
+        kind: kind_of(entry.kind).to_string(),
+        guid: entry.guid.to_string(),
+        offset: Bytes::new(entry.first.saturating_mul(gpt.sector_size)),
+        size: Bytes::new(entry.sectors().saturating_mul(gpt.sector_size)),
+        fs: None,
+    };
+    let mut partitions: Vec<_> = gpt.entries.iter().map(partition).collect();
     partitions.sort_by_key(|partition| partition.offset);
+    partitions
+}
+
+fn disk(file: &File, gpt: &gpt::Gpt, flaws: Vec<String>) -> Result<ImageKind, InspectError> {
+    let mut partitions = partitions(gpt);
+    for partition in &mut partitions {
+        partition.fs = fs_at(file, partition.offset.get())?;
+    }
     Ok(ImageKind::Disk {
         flaws,
         guid: gpt.guid.to_string(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::report::{FsReport, ImageKind, ImageReport};
+use super::report::{FsReport, ImageKind, ImageReport, PartitionReport};
 
 impl fmt::Display for FsReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,22 +23,11 @@ impl fmt::Display for ImageReport {
         match &self.image {
             ImageKind::Disk { guid, sector_size, partitions, flaws } => {
                 writeln!(f, "GPT disk {guid}, sectors of {sector_size}")?;
-                for flaw in flaws {
-                    writeln!(f, "  !  {flaw}")?;
-                }
-                for it in partitions {
-                    let (at, size) = (it.offset.human(), it.size.human());
-                    write!(
-                        f,
-                        "{:>3}  {at:>9}  {size:>9}  {}  {}  {}",
-                        it.number, it.kind, it.label, it.guid
-                    )?;
-                    match &it.fs {
-                        Some(fs) => writeln!(f, "\n     {fs}")?,
-                        None => writeln!(f)?,
-                    }
-                }
-                Ok(())
+                show_disk(f, flaws, partitions)
+            }
+            ImageKind::Qcow2 { disk_size, used, flaw, partitions } => {
+                writeln!(f, "qcow2 of a disk of {}, {} of it stored", disk_size.human(), used.human())?;
+                show_disk(f, flaw.as_slice(), partitions)
             }
             ImageKind::FileSystem(fs) => writeln!(f, "{fs}"),
             ImageKind::Pe { machine, efi_application, sections, kernel } => {
@@ -72,4 +61,20 @@ impl fmt::Display for ImageReport {
             ImageKind::Unknown { starts_with } => writeln!(f, "unknown: it begins with `{starts_with}`"),
         }
     }
+}
+
+/// What is wrong with a disk, and its partitions.
+fn show_disk(f: &mut fmt::Formatter<'_>, flaws: &[String], partitions: &[PartitionReport]) -> fmt::Result {
+    for flaw in flaws {
+        writeln!(f, "  !  {flaw}")?;
+    }
+    for it in partitions {
+        let (at, size) = (it.offset.human(), it.size.human());
+        write!(f, "{:>3}  {at:>9}  {size:>9}  {}  {}  {}", it.number, it.kind, it.label, it.guid)?;
+        match &it.fs {
+            Some(fs) => writeln!(f, "\n     {fs}")?,
+            None => writeln!(f)?,
+        }
+    }
+    Ok(())
 }

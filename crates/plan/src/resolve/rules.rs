@@ -5,8 +5,8 @@ use crate::{
     problem::Collector,
     spec::StepSpec,
     step::{
-        Boot, Channel, Disk, Expect, FsKind, Inspect, MachineSpec, Partition, Runs, ShareOf, Size, Snapshot,
-        Table, Vm,
+        Boot, Channel, Disk, DiskFormat, Expect, FsKind, Inspect, MachineSpec, Partition, Runs, ShareOf,
+        Size, Snapshot, Table, Vm,
     },
 };
 
@@ -61,6 +61,10 @@ fn check_disk(step: &StepSpec, disk: &Disk, problems: &mut Collector<'_>) {
     if disk.table == Table::None && disk.partitions.len() > 1 {
         let count = disk.partitions.len();
         let message = format!("without a table there is one partition, not {count}: leave `table` out");
+        problems.add(&step.action_span, message);
+    }
+    if disk.table == Table::None && disk.format == DiskFormat::Qcow2 {
+        let message = "`qcow2` is for a disk with a table: leave `table` or `format` out";
         problems.add(&step.action_span, message);
     }
     if ![512, 4096].contains(&disk.sector_size.get()) {

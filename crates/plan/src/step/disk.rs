@@ -58,6 +58,8 @@ pub enum DiskFormat {
     /// Byte for byte, sparse.
     #[default]
     Raw,
+    /// As QEMU's own format, in which only what holds something is stored, and which stays small when it is copied.
+    Qcow2,
 }
 
 /// One partition.
@@ -374,6 +376,7 @@ impl Disk {
     /// What it makes: without a table, what its one partition holds.
     pub fn kind(&self) -> ArtifactKind {
         match (self.table, self.partitions.first().and_then(|it| it.fs)) {
+            (Table::Gpt, _) if self.format == DiskFormat::Qcow2 => ArtifactKind::Qcow2,
             (Table::Gpt, _) => ArtifactKind::Disk,
             (Table::None, Some(FsKind::Ext2 | FsKind::Ext4)) => ArtifactKind::Ext4,
             (Table::None, _) => ArtifactKind::File,

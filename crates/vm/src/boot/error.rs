@@ -150,6 +150,12 @@ pub enum VmError {
         /// The image.
         path: Utf8PathBuf,
     },
+    /// An image is made of other files, too.
+    #[error("`{path}` is a qcow2 image that has a part of its data in another file, or is cut short")]
+    LeadsAway {
+        /// The image.
+        path: Utf8PathBuf,
+    },
     /// A port of the host cannot lead to the guest.
     #[error("port {host} of this machine cannot lead to the guest: {why}")]
     Port {
@@ -306,6 +312,7 @@ impl Explain for VmError {
             | Self::NotKept { .. }
             | Self::Port { .. }
             | Self::Disk { .. }
+            | Self::LeadsAway { .. }
             | Self::QemuEnded { .. } => Class::Environment,
             Self::NotChosen { failure, .. } => failure.class,
             Self::Panicked { .. }
@@ -335,6 +342,7 @@ impl Explain for VmError {
             }
             Self::NoKvm { .. } => Some("set the machine's `accel = \"auto\"`, or use a host with KVM".to_owned()),
             Self::NotChosen { failure, .. } => failure.hint.clone(),
+            Self::LeadsAway { .. } => Some("make it one file: `qemu-img convert -O qcow2 IMAGE WHOLE`".to_owned()),
             Self::Disk { .. } => Some("attach it as another disk, or move it to a shorter path".to_owned()),
             Self::Flooded { .. } => Some(
                 "give the shell a line of its own: `channel = \"port\"`, `\"systemd\"` or `\"ssh\"` for the machine"

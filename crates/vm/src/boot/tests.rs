@@ -19,6 +19,7 @@ mod files;
 mod mute;
 mod opened;
 mod picture;
+mod qcow2;
 mod sector;
 mod suite;
 mod tpm;
