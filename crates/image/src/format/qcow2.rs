@@ -50,7 +50,7 @@ pub(crate) fn write(mut disk: impl Read, size: u64, to: &mut (impl Write + Seek)
             continue;
         }
         let table = tables[(n / ENTRIES) as usize].get_or_insert_with(|| vec![0; ENTRIES as usize]);
-        table[(n % ENTRIES) as usize] = next * CLUSTER | COPIED;
+        table[(n % ENTRIES) as usize] = (next * CLUSTER) | COPIED;
         to.write_all(&buffer)?;
         next += 1;
     }
@@ -60,7 +60,7 @@ pub(crate) fn write(mut disk: impl Read, size: u64, to: &mut (impl Write + Seek)
             first.push(0);
             continue;
         };
-        first.push(next * CLUSTER | COPIED);
+        first.push((next * CLUSTER) | COPIED);
         to.write_all(&words(table))?;
         next += 1;
     }
