@@ -234,6 +234,7 @@ impl Action {
             Self::Iso(_) => "image.iso".to_owned(),
             Self::Uki(_) => "uki.efi".to_owned(),
             Self::Oci(it) if it.format != OciFormat::Layout => "image.tar".to_owned(),
+            Self::Disk(disk) if disk.format == DiskFormat::Qcow2 => "disk.qcow2".to_owned(),
             Self::Disk(_) => "disk.raw".to_owned(),
             Self::Harvest(_) => Harvest::file_name(output),
             Self::Debian(_)

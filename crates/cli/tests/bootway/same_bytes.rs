@@ -62,3 +62,30 @@ fn the_bytes_of_the_offline_plan_are_pinned() {
     insta::assert_snapshot!(digest(&out.join("root/tree.manifest")), @"becd208a58713646a77b06a3f3135c393b60c7fc9db98dfcd00170f57e360c15");
     insta::assert_snapshot!(digest(&out.join("early/initramfs.img")), @"3ca8aa8217636d3796e99cb6de6abea47d475707ce2f643c450ee93d2fd6ef42");
 }
+
+/// The disk of one plan in both formats, through the program: where it is, what it is, and that it is one disk.
+#[test]
+fn a_disk_is_written_as_qcow2_too() {
+    let plan = r#"
+[[phase]]
+name = "all"
+  [[phase.step]]
+  name = "raw"
+  disk = { partition = [{ label = "ROOT", type = "linux-data", fs = "ext4", content = "./root", size = "32MiB" }] }
+  [[phase.step]]
+  name = "small"
+  disk = { format = "qcow2", partition = [{ label = "ROOT", type = "linux-data", fs = "ext4", content = "./root", size = "32MiB" }] }
+"#;
+    let project = crate::project::Project::new(plan);
+    project.write("root/etc/issue", "hello\n");
+    let run = project.bootway(&["build", "test.plan.toml"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let [raw, small] =
+        ["raw/disk.raw", "small/disk.qcow2"].map(|name| project.path().join(".bootway/test/out").join(name));
+    crate::project::oracle(
+        "qemu-img",
+        &["compare", "-f", "raw", "-F", "qcow2", raw.as_str(), small.as_str()],
+    );
+    let said = project.bootway(&["inspect", small.as_str()]).stdout;
+    assert!(said.contains("qcow2 of a disk of 34 MiB") && said.contains("linux-data  ROOT"), "{said}");
+}
