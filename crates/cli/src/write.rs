@@ -269,11 +269,11 @@ impl Job<'_> {
 fn open_image(path: &Utf8Path) -> Result<(fs_err::File, u64), Failure> {
     use std::os::unix::fs::FileExt as _;
     const PACKED: [(&[u8], &str, &str); 5] = [
-        (b"PK\x03\x04", "a zip archive", "unzip"),
-        (b"\x1f\x8b", "packed with gzip", "gunzip"),
-        (b"\xfd7zXZ\0", "packed with xz", "unxz"),
-        (b"\x28\xb5\x2f\xfd", "packed with zstd", "unzstd"),
-        (b"QFI\xfb", "a qcow2 image", "qemu-img convert -O raw"),
+        (b"PK\x03\x04", "a zip archive", "unzip IMAGE"),
+        (b"\x1f\x8b", "packed with gzip", "gunzip IMAGE"),
+        (b"\xfd7zXZ\0", "packed with xz", "unxz IMAGE"),
+        (b"\x28\xb5\x2f\xfd", "packed with zstd", "unzstd IMAGE"),
+        (b"QFI\xfb", "a qcow2 image", "qemu-img convert -O raw IMAGE disk.raw"),
     ];
     let io = |error: std::io::Error| Failure::new(Class::Environment, error.to_string());
     let file = fs_err::File::open(path).map_err(io)?;
@@ -289,8 +289,8 @@ fn open_image(path: &Utf8Path) -> Result<(fs_err::File, u64), Failure> {
     if let Some((_, what, how)) = PACKED.iter().find(|(start, ..)| magic[..read].starts_with(start)) {
         let failure =
             Failure::new(Class::Environment, format!("`{path}` is {what}: nothing starts from that"));
-        let to = if how.starts_with("qemu-img") { " disk.raw" } else { "" };
-        return Err(failure.hint(format!("unpack it first: `{how} {path}{to}`")));
+        let how = how.replace("IMAGE", path.as_str());
+        return Err(failure.hint(format!("unpack it first: `{how}`")));
     }
     check_whole(path, &file, metadata.len(), &magic[..read])?;
     Ok((file, metadata.len()))

@@ -2,7 +2,7 @@
 
 use bootway_engine::{BuildDifference, difference, is_work};
 use bootway_image::{Comparison, Difference};
-use bootway_plan::{Failure, exit_code};
+use bootway_plan::{Class, Failure, exit_code};
 use camino::Utf8PathBuf;
 use clap::Args;
 
@@ -37,6 +37,14 @@ pub(crate) struct Diff {
 
 impl Diff {
     pub(crate) fn run(&self) -> Result<u8, Failure> {
+        for path in [&self.a, &self.b] {
+            if !path.exists() {
+                let text = format!("there is no `{path}`");
+                return Err(
+                    Failure::new(Class::Environment, text).hint("name two images, trees, files or builds")
+                );
+            }
+        }
         let cancel = Signals::listen().cancel();
         let (json, text, is_same) = if is_work(&self.a) && is_work(&self.b) {
             let found = difference(&self.a, &self.b, &cancel)?;

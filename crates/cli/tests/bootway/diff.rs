@@ -75,6 +75,9 @@ fn a_step_that_does_not_make_the_same_twice_is_named() {
 fn what_is_not_there_is_said() {
     let project = Project::new("");
     let run = project.bootway(&["diff", "test.plan.toml", "nothing"]);
-    assert_eq!(run.code, 5);
-    assert_snapshot!(run.stderr, @r##"error: failed to query resolved metadata `nothing`: No such file or directory (os error 2)"##);
+    assert_eq!(run.code, 4);
+    assert_snapshot!(run.stderr, @"
+    error: there is no `nothing`
+      hint: name two images, trees, files or builds
+    ");
 }
