@@ -271,16 +271,15 @@ impl<'a> Checks<'a> {
     /// The same, where the guest's text is told as it is and a reset is its own idea.
     fn watch(&mut self) -> Result<(), VmError> {
         let turn = self.turn()?;
+        if let Some(cause) = &turn.reset {
+            if self.is_up {
+                return Err(self.was_reset(cause, turn.text));
+            }
+            self.cx.note(format!("the machine was reset while it booted ({})", cause.reason));
+        }
         self.guest.show(&turn.text)?;
         self.keep(&turn.text);
-        match turn.reset {
-            Some(cause) if self.is_up => Err(self.was_reset(&cause, &[])),
-            Some(cause) => {
-                self.cx.note(format!("the machine was reset while it booted ({})", cause.reason));
-                Ok(())
-            }
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn keep(&mut self, text: &[u8]) {

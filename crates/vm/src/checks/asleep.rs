@@ -53,7 +53,7 @@ impl Checks<'_> {
             let Turn { text, port, reset } = self.turn()?;
             if let Some(cause) = reset {
                 self.guest.hurry(false);
-                return Err(self.was_reset(&cause, &text));
+                return Err(self.was_reset(&cause, text));
             }
             self.guest.show(&text)?;
             heard.extend_from_slice(if on_port { &port } else { &text });

@@ -8,7 +8,6 @@ use super::{Checks, Decision, EXIT_PATIENCE, Purpose};
 use crate::{
     VmError,
     boot::{Ready, brief, seconds},
-    qmp::Cause,
     shell::{Encoding, Ended, Frame, INTERRUPT, marker, typed},
 };
 
@@ -79,7 +78,7 @@ impl Checks<'_> {
             let turn = self.turn()?;
             if let Some(cause) = turn.reset {
                 self.guest.hurry(false);
-                return Err(self.was_reset(&cause, &turn.text));
+                return Err(self.was_reset(&cause, turn.text));
             }
             if let Some(why) = self.lost.take() {
                 self.guest.hurry(false);
@@ -123,21 +122,6 @@ impl Checks<'_> {
 }
 
 impl Checks<'_> {
-    /// Why the guest was reset, which its console may have said before: it is heard later than QEMU.
-    pub(super) fn was_reset(&mut self, cause: &Cause, text: &[u8]) -> VmError {
-        let reset = VmError::Reset { reason: cause.reason.clone(), words: self.guest.words() };
-        let (mut text, since) = (text.to_vec(), Instant::now());
-        loop {
-            if let Err(error) = self.guest.show(&text) {
-                return error;
-            }
-            match self.guest.turn() {
-                Ok(turn) if !turn.text.is_empty() && since.elapsed() < REASON => text = turn.text,
-                _ => return reset,
-            }
-        }
-    }
-
     /// Waits a moment for what may be the reason why a connection to the guest has ended: that the guest has.
     fn see_why(&mut self) -> Result<(), VmError> {
         let since = Instant::now();

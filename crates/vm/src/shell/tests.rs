@@ -170,6 +170,25 @@ fn shells_do_what_is_typed() {
     }
 }
 
+/// A pipeline is begun from its left: a shell that is killed by its command may not have come to its right.
+#[test]
+fn a_command_that_kills_its_shell_has_an_end() {
+    let command = "echo before; kill -9 $$; echo after; exit 7";
+    // What is left of the shell goes on behind it: who reads it all sees all of it.
+    let reader = r#""$@" | cat"#;
+    for shell in [&["busybox", "ash"][..], &["bash"], &["dash"]] {
+        for encoding in [Encoding::Base64, Encoding::Plain, Encoding::Raw] {
+            let shell = [&["sh", "-c", reader, "sh"], shell].concat();
+            for turn in 0..20 {
+                let text = console_of(&shell, command, encoding);
+                let ended = Frame::new("1-x", encoding).push(&text).ended;
+                let expected = Ended::Exited { output: "before\nafter\n".into(), code: 7 };
+                assert_eq!(ended, Some(expected), "{shell:?} {encoding:?} {turn}");
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
