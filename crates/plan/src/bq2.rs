@@ -12,9 +12,13 @@ use thiserror::Error;
 use crate::{Class, Explain, Name, overrides::Changes};
 
 mod export;
+mod kept;
 mod keys;
 mod print;
+mod shape;
 mod step;
+
+pub(crate) use kept::Kept;
 
 pub use export::{Exported, export_bq2};
 
@@ -143,24 +147,42 @@ struct Place<'a> {
     origins: &'a [Origin],
 }
 
+/// The newest format of the original.
+const NEWEST: u32 = 2;
+
+/// What was read, and the plan that it is.
+struct Imported {
+    /// Of the plan, without what it has no word for.
+    text: String,
+    original: Value,
+    format: u32,
+}
+
 /// Prints the text of a plan for the JSON of the original; it is called `name`.
 ///
 /// Names that no step of ours may have are mapped: capitals to small letters, everything else to `-`, at most 40
-/// characters. A name that is in several phases gets the phase before it.
+/// characters. A name that is in several phases gets the phase before it. What the plan has no word for is in its table
+/// `bq2`, for [`export_bq2`].
 ///
 /// # Errors
 ///
 /// If it is of no format that was ever current, and every step that has no counterpart.
 pub fn import_bq2(text: &str, name: &Name) -> Result<String, ImportProblems> {
+    let Imported { text, original, format } = imported(text, name)?;
+    let unsaid = export::unsaid(&text, &original, format);
+    Ok(text + &unsaid.map(|it| it.text()).unwrap_or_default())
+}
+
+fn imported(text: &str, name: &Name) -> Result<Imported, ImportProblems> {
     let one = |what: String| ImportProblems { problems: vec![(String::new(), what)] };
-    let value: Value =
+    let original: Value =
         serde_json::from_str(text).map_err(|error| one(format!("this is not JSON: {error}")))?;
-    if value.is_array() {
+    if original.is_array() {
         return Err(one(
             "Legacy build plan format is not supported: regenerate the plan with sysroot-builder".to_owned(),
         ));
     }
-    let format = match value.get("format_version") {
+    let format = match original.get("format_version") {
         Some(format) if *format == 1 => 1,
         Some(format) if *format == 2 => 2,
         Some(format) => {
@@ -168,14 +190,15 @@ pub fn import_bq2(text: &str, name: &Name) -> Result<String, ImportProblems> {
         }
         None => return Err(one("`format_version` is missing here: this is no build plan".to_owned())),
     };
-    let value = crate::overrides::words(value);
+    let value = crate::overrides::words(original.clone());
     let problems = keys::unknown_keys(&value);
     if !problems.is_empty() {
         return Err(ImportProblems { problems });
     }
     let plan: Plan = serde_json::from_value(literal(value))
         .map_err(|error| one(format!("this is no build plan: {error}")))?;
-    print::print(&plan, format, name)
+    let text = print::print(&plan, format, name)?;
+    Ok(Imported { text, original, format })
 }
 
 /// A step of the original in the overrides of a phase, as a step of ours.
@@ -245,6 +268,14 @@ fn shared(plan: &Plan) -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
     let names = plan.phases.iter().flat_map(|phase| phase.steps.iter().map(|step| name(&step.name)));
     names.filter(|name| !seen.insert(name.clone())).collect()
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+    value.get(key).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn text_of<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]

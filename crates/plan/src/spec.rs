@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Action, Bytes, Millis, Name, Ordered, StepId, Targets,
+    bq2::Kept,
     node::{Key, Node, Span},
     step::{Machines, PackageChange, PackageSpecs},
     vars::Var,
@@ -266,6 +267,10 @@ pub(crate) struct Head {
     /// Files that are made from the targets.
     #[serde(default)]
     pub(crate) generate: Generate,
+    /// What a build plan of bootstrap-qcow2 said that a plan has no word for.
+    #[serde(default)]
+    #[expect(dead_code, reason = "the export reads it from the text; here it is only known to be right")]
+    bq2: Option<Kept>,
 }
 
 /// The keys of a phase besides `step`.

@@ -306,7 +306,8 @@ fn a_backport_that_is_ended_between_its_files_changes_nothing_twice() {
 /// D.1.1: there and back again.
 #[test]
 fn a_plan_that_was_imported_is_exported_and_imported_as_the_same() {
-    let fixture = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/bq2/format-2.json");
+    let fixtures = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/bq2");
+    let fixture = fixtures.join("format-2.json");
     let project = Project::new("");
     let good = |args: &[&str]| {
         let run = project.bootway(args);
@@ -316,6 +317,13 @@ fn a_plan_that_was_imported_is_exported_and_imported_as_the_same() {
     let text = good(&["plan", "--import", "bq2", fixture.as_str()]);
     project.write("first.plan.toml", &text);
     let json = good(&["plan", "--export", "bq2", "first.plan.toml"]);
+    // The bytes are equal when the keys are sorted, which a `Value` does.
+    let sorted = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap().to_string();
+    assert_eq!(sorted(&json), sorted(&fs_err::read_to_string(&fixture).unwrap()));
+    let older = fixtures.join("format-1.json");
+    project.write("older.plan.toml", good(&["plan", "--import", "bq2", older.as_str()]));
+    let json_1 = good(&["plan", "--export", "bq2", "older.plan.toml"]);
+    assert_eq!(sorted(&json_1), sorted(&fs_err::read_to_string(&older).unwrap()));
     let file = project.write("exported.json", &json);
     project.write("second.plan.toml", good(&["plan", "--import", "bq2", file.as_str()]));
     let [first, second] = ["first", "second"].map(|it| good(&["plan", &format!("{it}.plan.toml"), "--json"]));

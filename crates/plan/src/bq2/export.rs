@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 use toml_edit::DocumentMut;
 
-use super::{ExportProblems, import_bq2, name_in, step};
+use super::{ExportProblems, NEWEST, imported, kept::Kept, list, name_in, shape, step, text_of};
 use crate::{Name, overrides::json_of_document};
 
 /// Where packages are unpacked in the original.
@@ -20,7 +20,7 @@ pub struct Exported {
     pub lost: Vec<(String, String)>,
 }
 
-/// Prints the build plan, in format 2, that the text of a plan is.
+/// Prints the build plan that the text of a plan is: in format 2, if it was not imported from format 1.
 ///
 /// # Errors
 ///
@@ -28,20 +28,74 @@ pub struct Exported {
 pub fn export_bq2(text: &str) -> Result<Exported, ExportProblems> {
     let one = |what: String| ExportProblems { problems: vec![(String::new(), what)] };
     let document: DocumentMut = text.parse().map_err(|error| one(format!("this is not TOML: {error}")))?;
-    let plan = json_of_document(&document);
-    let mut problems = Vec::new();
-    let origins = origins(&plan);
-    let phases: Vec<Value> =
-        list(&plan, "phase").map(|phase| phase_of(phase, &plan, &origins, &mut problems)).collect();
-    if !problems.is_empty() {
-        return Err(ExportProblems { problems });
+    let mut plan = json_of_document(&document);
+    let kept = plan.as_object_mut().and_then(|it| it.remove("bq2"));
+    let kept: Option<Kept> = kept
+        .map(serde_json::from_value)
+        .transpose()
+        .map_err(|error| one(format!("`bq2` is not what an import writes: {error}")))?;
+    let phases = phases_of(&plan)?;
+    let without = said(&plan, phases.clone(), None)?;
+    let Some(kept) = kept else { return Ok(without) };
+    let again = |meant: &[bool]| {
+        let it = said(&plan, phases.clone(), Some((&kept, meant))).ok()?;
+        it.lost.iter().all(|lost| without.lost.contains(lost)).then_some(it)
+    };
+    let places = kept.places();
+    let mut meant = vec![true; places.len()];
+    if let Some(all) = again(&meant) {
+        return Ok(all);
     }
-    let exported = plain(json!({ "format_version": 2, "phases": phases }));
+    // The plan has changed since: what still means it is said.
+    meant.fill(false);
+    let (mut best, mut dropped) = (without.clone(), Vec::new());
+    for (n, place) in places.into_iter().enumerate() {
+        meant[n] = true;
+        if let Some(better) = again(&meant) {
+            best = better;
+        } else {
+            meant[n] = false;
+            let what = "has changed since it was imported: what `bq2` has of it is not said";
+            dropped.push((place, what.to_owned()));
+        }
+    }
+    best.lost.extend(dropped);
+    Ok(best)
+}
+
+/// What the text of a plan that was imported cannot say of `original`, if it can be exported at all.
+pub(super) fn unsaid(text: &str, original: &Value, format: u32) -> Option<Kept> {
+    let document: DocumentMut = text.parse().ok()?;
+    let phases = phases_of(&json_of_document(&document)).ok()?;
+    Some(Kept::between(&shape::whole(phases, format), original, format))
+}
+
+/// The phases, with what they say.
+fn phases_of(plan: &Value) -> Result<Vec<Value>, ExportProblems> {
+    let mut problems = Vec::new();
+    let origins = origins(plan);
+    let phases = list(plan, "phase").map(|phase| plain(phase_of(phase, plan, &origins, &mut problems)));
+    let phases = phases.collect();
+    if problems.is_empty() { Ok(phases) } else { Err(ExportProblems { problems }) }
+}
+
+/// The build plan of `phases`, with those parts of what was kept that are meant.
+fn said(
+    plan: &Value,
+    phases: Vec<Value>,
+    kept: Option<(&Kept, &[bool])>,
+) -> Result<Exported, ExportProblems> {
+    let format =
+        kept.filter(|(_, meant)| meant.first() == Some(&true)).map_or(NEWEST, |(kept, _)| kept.format);
+    let mut exported = shape::whole(phases, format);
+    if let Some((kept, meant)) = kept {
+        kept.say(&mut exported, meant);
+    }
     let json = serde_json::to_string_pretty(&exported).expect("plain data") + "\n";
-    let name: Name = text_of(&plan, "name").parse().unwrap_or(Name::fixed("sysroot"));
-    let again = import_bq2(&json, &name).map_err(|error| ExportProblems { problems: error.problems })?;
-    let again: DocumentMut = again.parse().expect("what is imported is TOML");
-    Ok(Exported { lost: lost(&plan, &json_of_document(&again)), json })
+    let name: Name = text_of(plan, "name").parse().unwrap_or(Name::fixed("sysroot"));
+    let again = imported(&json, &name).map_err(|error| ExportProblems { problems: error.problems })?;
+    let again: DocumentMut = again.text.parse().expect("what is imported is TOML");
+    Ok(Exported { lost: lost(plan, &json_of_document(&again)), json })
 }
 
 /// Downloads of the plan, as sources of the original; unpacked in a directory of their name.
@@ -324,12 +378,4 @@ fn compare(was: &Value, is: &Value, place: &str, except: &str, lost: &mut Vec<(S
 
 fn named<'a>(of: &'a Value, key: &str, name: &str) -> Option<&'a Value> {
     list(of, key).find(|it| text_of(it, "name") == name)
-}
-
-fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
-    value.get(key).and_then(Value::as_array).into_iter().flatten()
-}
-
-fn text_of<'a>(value: &'a Value, key: &str) -> &'a str {
-    value.get(key).and_then(Value::as_str).unwrap_or_default()
 }

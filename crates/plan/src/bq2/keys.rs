@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::list;
 use crate::nearest::unknown;
 
 const PLAN: [&str; 2] = ["format-version", "phases"];
@@ -61,10 +62,6 @@ fn look(value: &Value, known: &[&str], place: &str, problems: &mut Vec<(String, 
     for key in keys.map(|key| key.replace('-', "_")).filter(|key| !known.contains(key)) {
         problems.push((place.to_owned(), unknown("key", &key, &known)));
     }
-}
-
-fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
-    value.get(key).and_then(Value::as_array).into_iter().flatten()
 }
 
 /// What it is called; where it is, if it has no name.

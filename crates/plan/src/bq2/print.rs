@@ -146,6 +146,6 @@ fn written(id: &str, entries: &[(&'static str, Value)]) -> String {
 }
 
 /// A value in one line.
-fn line(value: &Value) -> String {
+pub(super) fn line(value: &Value) -> String {
     toml_value(value).unwrap_or_default()
 }

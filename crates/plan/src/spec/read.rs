@@ -78,6 +78,8 @@ impl Spec {
 /// Fills variables into everything but phases; templates and packages keep what is only known later.
 fn substitute_head(root: &mut Node, bound: &Bound, problems: &mut Collector<'_>) {
     let (mut targets, mut packages) = (root.take("target"), root.take("package"));
+    // What is kept for another program has no variables of ours.
+    let kept = root.take("bq2");
     substitute(root, bound, Later::Nothing, problems);
     if let Some((_, node)) = &mut packages {
         substitute(node, bound, Later::Package, problems);
@@ -87,6 +89,7 @@ fn substitute_head(root: &mut Node, bound: &Bound, problems: &mut Collector<'_>)
     }
     root.put(targets);
     root.put(packages);
+    root.put(kept);
 }
 
 /// A plan of another format is none of ours.
