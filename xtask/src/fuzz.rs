@@ -30,10 +30,11 @@ const FLAGS: &str = "--cfg fuzzing -C passes=sancov-module -C llvm-args=-sanitiz
 const AT_ONCE: usize = 2;
 
 /// The harnesses: each program, and how long an input may be.
-const PARSERS: [Parser; 15] = [
+const PARSERS: [Parser; 16] = [
     parser("read", 32 << 10),
     parser("tar", 16 << 10),
     parser("iso", 128 << 10),
+    parser("qcow2", 64 << 10),
     parser("oci", 8 << 10),
     parser("patch", 4 << 10),
     parser("kernel_partition", 64 << 10),

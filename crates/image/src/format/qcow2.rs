@@ -187,26 +187,27 @@ impl<F: FileExt> Reader<F> {
     ///
     /// # Errors
     ///
-    /// If one lies outside of the file, or two are the same.
+    /// If one lies outside of the file, or two are the same: so no more is read than the file has.
     pub(crate) fn check(&mut self) -> Result<u64, Qcow2Error> {
         let entries = (1_u64 << self.bits) / 8;
         let clusters = self.size.div_ceil(1 << self.bits);
-        // One bit for each cluster of the file.
-        let mut seen = vec![0_u64; (self.len >> self.bits).div_ceil(64) as usize + 1];
+        let mut taken = Taken::new(self.len, self.bits);
+        taken.take(0)?; // The header is there.
         let mut used = 0;
-        for n in 0..clusters {
-            if self.first[(n / entries) as usize] == 0 {
+        for first in 0..self.first.len() {
+            let table = self.first[first] & PLACE;
+            if table == 0 {
                 continue;
             }
-            let Some(at) = self.cluster(n)? else { continue };
-            let (word, bit) = ((at >> self.bits) / 64, (at >> self.bits) % 64);
-            if seen[word as usize] >> bit & 1 == 1 {
-                return Err(Qcow2Error::Damaged(format!(
-                    "two parts of the disk are in one cluster, at byte {at}"
-                )));
+            self.inside(table)?;
+            taken.take(table)?;
+            let from = first as u64 * entries;
+            for n in from..(from + entries).min(clusters) {
+                if let Some(at) = self.cluster(n)? {
+                    taken.take(at)?;
+                    used += 1;
+                }
             }
-            seen[word as usize] |= 1 << bit;
-            used += 1;
         }
         Ok(used)
     }
@@ -243,6 +244,32 @@ impl<F: FileExt> Reader<F> {
                 self.len
             )));
         }
+        Ok(())
+    }
+}
+
+/// Clusters of a file that something is in: a bit for each.
+struct Taken {
+    bits: u32,
+    words: Vec<u64>,
+}
+
+impl Taken {
+    /// Nothing is in any; the file has `len` bytes.
+    fn new(len: u64, bits: u32) -> Self {
+        Self { bits, words: vec![0; (len >> bits).div_ceil(64) as usize + 1] }
+    }
+
+    /// Takes the cluster at byte `at`, which is inside of the file.
+    fn take(&mut self, at: u64) -> Result<(), Qcow2Error> {
+        let (word, bit) = ((at >> self.bits) / 64, (at >> self.bits) % 64);
+        let word = &mut self.words[word as usize];
+        if *word >> bit & 1 == 1 {
+            return Err(Qcow2Error::Damaged(format!(
+                "two parts of the image are in one cluster, at byte {at}"
+            )));
+        }
+        *word |= 1 << bit;
         Ok(())
     }
 }

@@ -125,3 +125,35 @@ fn damage_is_an_error_or_another_disk_and_never_a_panic() {
         assert!(Stored::new(&whole[..length]).read().is_err(), "{length}");
     }
 }
+
+/// A small file can say that it is a huge disk: no more is looked at than the file has.
+#[test]
+fn a_small_image_of_a_huge_disk_is_looked_at_in_no_time() {
+    let header = |bits: u32, size: u64, first: u32, at: u64| {
+        let mut image = header(size, first, at, 0, 0);
+        image[20..24].copy_from_slice(&bits.to_be_bytes());
+        image
+    };
+    // 8192 second tables of 2 MiB, each for 2^18 clusters: one that is everywhere, and none at all.
+    let (first, size) = (8192_u32, 8192 << 39);
+    for (entry, what) in
+        [(0, "0"), (2 << 20, "two parts of the image are in one cluster, at byte 2097152"), (1 << 40, "far")]
+    {
+        let mut image = header(21, size, first, 65_536);
+        image.extend(words(&vec![entry; first as usize]));
+        image.resize(4 << 20, 0);
+        let stored = Stored::new(&image);
+        let said =
+            stored.reader().unwrap().check().map_or_else(|error| error.to_string(), |used| used.to_string());
+        match what {
+            "far" => assert!(said.contains("is said to be at byte 1099511627776"), "{said}"),
+            what => assert_eq!(said, what),
+        }
+    }
+    // The header is no data.
+    let mut image = image(&disk(1 << 16, &[0]));
+    let table = u64::from_be_bytes(image[40..48].try_into().unwrap()) as usize;
+    let second = (u64::from_be_bytes(image[table..table + 8].try_into().unwrap()) & PLACE) as usize;
+    image[second..second + 8].copy_from_slice(&COPIED.to_be_bytes());
+    assert_eq!(Stored::new(&image).reader().unwrap().check().unwrap(), 0, "nothing is at no place");
+}
