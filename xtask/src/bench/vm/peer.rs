@@ -10,7 +10,7 @@ use std::{
 use bootway_plan::{Class, Failure};
 use camino::Utf8Path;
 
-use super::{PATIENCE, fill, since};
+use super::{PATIENCE, plan::fill, since};
 use crate::bench::{io, rounds::median};
 
 /// Medians, milliseconds.
