@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::{
     class::class_of,
+    format::qcow2::{self, Qcow2Error},
     listing::{Found, Listing},
     oci::{Container, ContainerReport},
     tree::{self, TreeError},
@@ -40,13 +41,10 @@ const MAX_NAMED: usize = 5;
 ///
 /// If an expectation is not met, after all were looked at; or if the image cannot be read.
 pub fn inspect(cx: &Cx<'_>, step: &step::Inspect) -> Result<Vec<StepOutput>, InspectError> {
-    let input = cx.input(&step.image)?;
-    let (report, container) = look_into(&input.path)?;
-    let file = if fs_err::metadata(&input.path)?.is_dir() {
-        None
-    } else {
-        Some(fs_err::File::open(&input.path)?.into_file())
-    };
+    let path = as_disk(&cx.input(&step.image)?.path, cx.scratch)?;
+    let (report, container) = look_into(&path)?;
+    let file =
+        if fs_err::metadata(&path)?.is_dir() { None } else { Some(fs_err::File::open(&path)?.into_file()) };
     let mut failed = Vec::new();
     for (expect, number) in step.expect.iter().zip(1..) {
         if cx.cancel.is_cancelled() {
@@ -74,6 +72,25 @@ pub fn inspect(cx: &Cx<'_>, step: &step::Inspect) -> Result<Vec<StepOutput>, Ins
         Ok(Vec::new())
     } else {
         Err(InspectError::Failed { of: step.expect.len(), failed })
+    }
+}
+
+/// The disk in a qcow2 image, as a file in `dir`; everything else is what it is.
+pub(crate) fn as_disk(path: &Utf8Path, dir: &Utf8Path) -> Result<Utf8PathBuf, InspectError> {
+    if fs_err::metadata(path)?.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let Ok(Some(mut image)) = qcow2::open(path) else { return Ok(path.to_owned()) };
+    let disk = dir.join(path.file_name().unwrap_or_default()).with_extension("raw");
+    let unpacked = fs_err::File::create(&disk)?.into_file();
+    match image.unpack(&unpacked) {
+        Ok(()) => Ok(disk),
+        Err(Qcow2Error::Io(error)) => Err(error.into()),
+        // What it is is said by who looks at it.
+        Err(Qcow2Error::Damaged(_) | Qcow2Error::Unsupported(_)) => {
+            fs_err::remove_file(&disk)?;
+            Ok(path.to_owned())
+        }
     }
 }
 

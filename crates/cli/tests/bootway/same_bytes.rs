@@ -75,6 +75,9 @@ name = "all"
   [[phase.step]]
   name = "small"
   disk = { format = "qcow2", partition = [{ label = "ROOT", type = "linux-data", fs = "ext4", content = "./root", size = "32MiB" }] }
+  [[phase.step]]
+  name = "looks-right"
+  inspect = { image = "small", expect = [{ partition = "ROOT", fs = "ext4", path = "etc/issue", contains = "hello" }, { partition = "ROOT", lacks = "etc/motd" }] }
 "#;
     let project = crate::project::Project::new(plan);
     project.write("root/etc/issue", "hello\n");
@@ -88,4 +91,10 @@ name = "all"
     );
     let said = project.bootway(&["inspect", small.as_str()]).stdout;
     assert!(said.contains("qcow2 of a disk of 34 MiB") && said.contains("linux-data  ROOT"), "{said}");
+    // What is in it is looked into as on any other disk.
+    let lacks = fs_err::read_to_string(project.path().join("test.plan.toml")).unwrap();
+    project.write("test.plan.toml", lacks.replace("lacks = \"etc/motd\"", "lacks = \"etc/issue\""));
+    let run = project.bootway(&["build", "test.plan.toml"]);
+    assert_eq!(run.code, 6, "{}", run.stderr);
+    assert!(run.stderr.contains("partition ROOT, lacks etc/issue"), "{}", run.stderr);
 }

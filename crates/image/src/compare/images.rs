@@ -1,6 +1,10 @@
 //! Images, taken apart into what they hold: partitions, file systems, the images of containers.
 
-use std::{collections::BTreeSet, fs::File, io::Read};
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::{self, Read},
+};
 
 use camino::Utf8Path;
 use serde::Serialize;
@@ -8,7 +12,7 @@ use serde::Serialize;
 use super::{CompareError, MAX_CONTENT, OUTSIDE, Pass, Place, Side, What, bytes};
 use crate::{
     ImageKind, PartitionReport, Tree, compress,
-    inspect::{Volume, look_into},
+    inspect::{Volume, as_disk, look_into},
     oci::Container,
 };
 
@@ -54,9 +58,27 @@ impl Pass<'_> {
                     [Err(why), _] | [_, Err(why)] => self.unread(place, &why),
                 }
             }
+            (ImageKind::Qcow2 { .. }, ImageKind::Qcow2 { .. }) => return self.disks(place, paths),
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Takes the disks in two qcow2 images apart; `false` if they cannot be read.
+    fn disks(&mut self, place: &Place, paths: [&Utf8Path; 2]) -> Result<bool, CompareError> {
+        let dirs = [tempfile::tempdir()?, tempfile::tempdir()?];
+        let dir = |of: usize| Utf8Path::from_path(dirs[of].path()).ok_or(io::ErrorKind::InvalidFilename);
+        let disks = [
+            as_disk(paths[0], dir(0).map_err(io::Error::from)?)?,
+            as_disk(paths[1], dir(1).map_err(io::Error::from)?)?,
+        ];
+        if disks.iter().zip(paths).any(|(disk, path)| disk == path) {
+            return Ok(false);
+        }
+        self.go_on()?;
+        let open = |path: &Utf8Path| Ok::<_, CompareError>(fs_err::File::open(path)?.into_file());
+        let files = [open(&disks[0])?, open(&disks[1])?];
+        self.images(place, [&disks[0], &disks[1]], &files)
     }
 
     fn partitions(

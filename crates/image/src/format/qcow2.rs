@@ -6,10 +6,12 @@
 //! Source: QEMU, `docs/interop/qcow2.txt`.
 
 use std::{
+    fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::FileExt,
 };
 
+use camino::Utf8Path;
 use thiserror::Error;
 
 /// The first bytes.
@@ -112,6 +114,19 @@ fn header(size: u64, first: u32, first_at: u64, counts_at: u64, counts: u32) -> 
     header
 }
 
+/// The disk in the image at `path`, to be read only; nothing if there is no such image.
+///
+/// # Errors
+///
+/// If it is one that cannot be read.
+pub(crate) fn open(path: &Utf8Path) -> Result<Option<Reader<File>>, Qcow2Error> {
+    let file = fs_err::File::open(path)?.into_file();
+    let mut magic = [0; 4];
+    let is_one = file.read_exact_at(&mut magic, 0).is_ok() && magic == MAGIC;
+    let len = file.metadata()?.len();
+    is_one.then(|| Reader::open(file, len)).transpose()
+}
+
 /// The disk in an image, to be read only.
 #[derive(Debug)]
 pub(crate) struct Reader<F> {
@@ -189,11 +204,42 @@ impl<F: FileExt> Reader<F> {
     ///
     /// If one lies outside of the file, or two are the same: so no more is read than the file has.
     pub(crate) fn check(&mut self) -> Result<u64, Qcow2Error> {
+        let mut used = 0;
+        self.each(|_, _, _| {
+            used += 1;
+            Ok(())
+        })?;
+        Ok(used)
+    }
+
+    /// Writes the disk to `to`, which is empty: what reads as zeros stays a hole.
+    ///
+    /// # Errors
+    ///
+    /// The same, and if `to` cannot be written.
+    pub(crate) fn unpack(&mut self, to: &File) -> Result<(), Qcow2Error> {
+        to.set_len(self.size)?;
+        let (bits, size, len) = (self.bits, self.size, self.len);
+        let mut buffer = vec![0; 1 << bits];
+        self.each(|file, n, at| {
+            let place = n << bits;
+            let length = (size - place).min(1 << bits) as usize;
+            let there = (len - at).min(length as u64) as usize;
+            buffer[there..].fill(0);
+            file.read_exact_at(&mut buffer[..there], at)?;
+            Ok(to.write_all_at(&buffer[..length], place)?)
+        })
+    }
+
+    /// Calls `what` with the file, the number of each cluster of the disk that holds something, and the byte it is at.
+    fn each(
+        &mut self,
+        mut what: impl FnMut(&F, u64, u64) -> Result<(), Qcow2Error>,
+    ) -> Result<(), Qcow2Error> {
         let entries = (1_u64 << self.bits) / 8;
         let clusters = self.size.div_ceil(1 << self.bits);
         let mut taken = Taken::new(self.len, self.bits);
         taken.take(0)?; // The header is there.
-        let mut used = 0;
         for first in 0..self.first.len() {
             let table = self.first[first] & PLACE;
             if table == 0 {
@@ -205,11 +251,11 @@ impl<F: FileExt> Reader<F> {
             for n in from..(from + entries).min(clusters) {
                 if let Some(at) = self.cluster(n)? {
                     taken.take(at)?;
-                    used += 1;
+                    what(&self.file, n, at)?;
                 }
             }
         }
-        Ok(used)
+        Ok(())
     }
 
     /// Where cluster `n` of the disk is in the file; nothing if it reads as zeros.

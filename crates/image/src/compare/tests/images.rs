@@ -50,9 +50,10 @@ fn made(two: &Two, with_link: bool, make: impl Fn(&mut Sandbox<'_>, Source) -> U
 #[test]
 fn a_disk_differs_in_a_file_of_a_partition() {
     let two = Two::new();
-    for fs in ["ext4", "fat32"] {
+    for (fs, format) in [("ext4", "raw"), ("fat32", "raw"), ("ext4", "qcow2")] {
         let found = made(&two, fs != "fat32", |sandbox, source| {
             let disk: Disk = serde_json::from_value(serde_json::json!({
+                "format": format,
                 "partition": [{ "label": "root", "type": "root-x86-64", "fs": fs, "content": source, "size": "64MiB" }],
             }))
             .unwrap();

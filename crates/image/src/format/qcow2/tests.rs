@@ -48,6 +48,9 @@ impl Stored {
         reader.check()?;
         let mut bytes = Vec::new();
         reader.read_to_end(&mut bytes)?;
+        let unpacked = self.path("unpacked");
+        reader.unpack(&File::create(&unpacked)?)?;
+        assert!(fs_err::read(&unpacked)? == bytes, "read and unpacked it is the same");
         Ok(bytes)
     }
 }
