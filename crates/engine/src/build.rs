@@ -223,5 +223,8 @@ fn arguments(loaded: &Loaded, work: &Work) -> Vec<String> {
     if loaded.file.is_some() && work.root() != usual {
         arguments.extend(["--work".to_owned(), work.root().to_string()]);
     }
+    if work.has_shared_cache() {
+        arguments.extend(["--cache".to_owned(), work.cache().to_string()]);
+    }
     arguments
 }

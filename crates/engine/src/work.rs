@@ -56,6 +56,11 @@ impl Work {
         &self.cache
     }
 
+    /// Whether the cache is not this directory's own.
+    pub(crate) fn has_shared_cache(&self) -> bool {
+        self.cache != self.root.join("cache")
+    }
+
     /// Where the outputs of a step are.
     pub fn out(&self, step: &StepId) -> Utf8PathBuf {
         self.root.join("out").join(step.as_str())

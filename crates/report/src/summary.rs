@@ -32,14 +32,7 @@ pub fn summary(report: &Report, style: &Style, places: &[(&str, &Utf8Path)]) -> 
 /// `built 4, cached 2, skipped 1 (kvm: no /dev/kvm), checks 7 passed`.
 pub(crate) fn counts_line(report: &Report) -> String {
     let counts = report.counts();
-    let skips: Vec<String> = report
-        .steps
-        .iter()
-        .filter_map(|step| match &step.state {
-            State::Skipped { reason } => Some(format!("{}: {}", step.id, one_line(reason))),
-            _ => None,
-        })
-        .collect();
+    let skips = skips(report);
     let mut parts = Vec::new();
     let mut part = |n: u64, word: &str| {
         if n > 0 {
@@ -70,4 +63,27 @@ pub(crate) fn counts_line(report: &Report) -> String {
         parts.push(format!("checks {}", checks.join(", ")));
     }
     if parts.is_empty() { number(0, "step") } else { parts.join(", ") }
+}
+
+/// A reason is said once, behind those that it holds for.
+fn skips(report: &Report) -> Vec<String> {
+    /// How many of them are named.
+    const NAMED: usize = 3;
+    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+    for step in &report.steps {
+        let State::Skipped { reason } = &step.state else { continue };
+        let reason = one_line(reason);
+        match reasons.iter_mut().find(|(it, _)| *it == reason) {
+            Some((_, steps)) => steps.push(step.id.as_str()),
+            None => reasons.push((reason, vec![step.id.as_str()])),
+        }
+    }
+    let said = |(reason, steps): (String, Vec<&str>)| {
+        let named = steps[..steps.len().min(NAMED)].join(", ");
+        match steps.len().saturating_sub(NAMED) {
+            0 => format!("{named}: {reason}"),
+            more => format!("{named} and {more} more: {reason}"),
+        }
+    };
+    reasons.into_iter().map(said).collect()
 }

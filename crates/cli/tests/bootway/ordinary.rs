@@ -88,9 +88,11 @@ fn what_was_found_out_is_in_the_report_of_a_run_that_had_nothing_to_do() {
 fn the_line_that_runs_a_step_again_has_what_the_plan_was_given() {
     let project = ready();
     project.write("no shim.bin", "<html>");
-    let run = project.bootway(&["build", "test.plan.toml", "--var", "shim=./no shim.bin", "--work", "there"]);
+    let shim = "shim=./no shim.bin";
+    let args = ["build", "test.plan.toml", "--var", shim, "--work", "there", "--cache", "shared"];
+    let run = project.bootway(&args);
     let line = run.stderr.lines().find(|line| line.contains("rerun: ")).unwrap_or(&run.stderr);
-    insta::assert_snapshot!(project.redact(line), @"  rerun: bootway build test.plan.toml --var 'shim=./no shim.bin' --work [dir]/there --step shim");
+    insta::assert_snapshot!(project.redact(line), @"  rerun: bootway build test.plan.toml --var 'shim=./no shim.bin' --work [dir]/there --cache [dir]/shared --step shim");
 }
 
 #[test]

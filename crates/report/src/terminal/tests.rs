@@ -2,7 +2,7 @@ use bootway_plan::Event;
 use camino::Utf8Path;
 
 use super::*;
-use crate::{Report, summary};
+use crate::{Report, State, summary};
 
 fn events(name: &str) -> Vec<Event> {
     let path = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../fixtures/events/{name}.jsonl"));
@@ -208,4 +208,15 @@ fn the_summary_says_where_to_look() {
     for name in ["good", "failed", "check", "interrupted"] {
         insta::assert_snapshot!(name, summary(&Report::of(&events(name)), &Style::PLAIN, &places));
     }
+}
+
+#[test]
+fn a_reason_is_said_once_for_all_that_did_not_run() {
+    let mut report = Report::of(&events("good"));
+    for (n, step) in report.steps.iter_mut().enumerate().skip(3) {
+        let reason = if n == 4 { "kvm: no /dev/kvm" } else { "the run was stopped by an earlier failure" };
+        step.state = State::Skipped { reason: reason.to_owned() };
+    }
+    let text = summary(&report, &Style::PLAIN, &[]);
+    insta::assert_snapshot!(text.lines().find(|line| line.contains("skipped")).unwrap(), @"  built 3, skipped 7 (squash, disk, layout and 3 more: the run was stopped by an earlier failure; uki: kvm: no /dev/kvm), checks 8 passed, in 43.2 s");
 }
