@@ -7,7 +7,7 @@ use bootway_exec::{Runner, SystemRunner};
 use bootway_plan::{ArtifactKind, Class, Event, EventKind, Failure, Selection};
 use bootway_report::{
     Catalogue, History, JsonLines, Pictures, Recorder, Report, Sink, Tally, Terminal, kept_dir, ledger_line,
-    summary, watch, write_all,
+    summary, sweep_run, watch, write_all,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
@@ -117,6 +117,8 @@ pub(crate) fn record_by(
     let session = work.open()?;
     let work = session.work();
     let started = style::now();
+    let before = work.runs().join("latest");
+    sweep_run(&before).map_err(|error| cannot_write(&before, &error))?;
     let run_dir = new_run_dir(work, started)?;
     let sinks = sinks(&run_dir, args, color)?;
     let is_tier = selection.tier.is_some();

@@ -59,7 +59,7 @@ pub use markdown::to_markdown;
 pub use outcome::{Counts, Outcome};
 pub use pictures::Pictures;
 pub use queue::{Evidence, Queue, Said as TaskVerdict, Task, TaskState};
-pub use record::{Catalogue, Recorder, kept_dir};
+pub use record::{Catalogue, Recorder, kept_dir, sweep_run};
 pub use report::{CheckReport, Lines, Report, Said, State, StepReport};
 pub use rerun::rerun_line;
 pub use summary::summary;

@@ -191,8 +191,7 @@ impl Recorder {
         let Some(report) = self.report.step(step.as_str()) else { return Ok(()) };
         let run = self.run_dir.file_name().unwrap_or_default();
         let text = metadata::text(run, self.report.run.as_ref(), &self.report.steps, report, time);
-        let (place, partial) =
-            (self.dir(step).join("metadata.json"), self.dir(step).join(".partial-metadata"));
+        let (place, partial) = (self.dir(step).join("metadata.json"), self.dir(step).join(PARTIAL_FACTS));
         fs_err::write(&partial, text).and_then(|()| fs_err::rename(&partial, &place))
     }
 
@@ -201,6 +200,33 @@ impl Recorder {
         let started = self.report.run.as_ref().map_or(0, |run| run.started);
         clock(started, at_ms)
     }
+}
+
+/// What a guest's facts are written to before they have their place.
+const PARTIAL_FACTS: &str = ".partial-metadata";
+
+/// Removes what a run that was killed while it wrote left in `run_dir`; nobody else may write there meanwhile.
+///
+/// # Errors
+///
+/// If a directory cannot be read, or a file not be removed. That there is no such run is none.
+pub fn sweep_run(run_dir: &Utf8Path) -> io::Result<()> {
+    let there = |dir: &Utf8Path| match dir.read_dir_utf8() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries?.collect::<io::Result<Vec<_>>>(),
+    };
+    for entry in there(run_dir)? {
+        if entry.file_name().starts_with(".partial-") && entry.file_type()?.is_file() {
+            fs_err::remove_file(entry.path())?;
+        }
+    }
+    for entry in there(&kept_dir(run_dir))? {
+        let facts = entry.path().join(PARTIAL_FACTS);
+        if entry.file_type()?.is_dir() && facts.is_file() {
+            fs_err::remove_file(facts)?;
+        }
+    }
+    Ok(())
 }
 
 /// `2026-11-21T21:30:00.123Z`: so many milliseconds after so many seconds since 1970-01-01 UTC.

@@ -63,6 +63,27 @@ fn at_any_moment_what_is_known_is_written() {
 }
 
 #[test]
+fn what_a_killed_run_left_half_written_is_removed_and_nothing_else() {
+    let (_guard, dir) = scratch();
+    bootway_report::sweep_run(&dir.join("none")).unwrap();
+    recorded(&dir, &events());
+    let all = || {
+        let files = walkdir::WalkDir::new(&dir).sort_by_file_name().into_iter();
+        files.map(|it| it.unwrap().path().to_owned()).collect::<Vec<_>>()
+    };
+    let before = all();
+    for left in [".partial-report.html", "kept/boots-bios/.partial-metadata"] {
+        fs_err::write(dir.join(left), "{\"out").unwrap();
+    }
+    bootway_report::sweep_run(&dir).unwrap();
+    assert_eq!(all(), before);
+    // A file of the guest may be called so.
+    fs_err::write(dir.join("kept/boots-bios/.partial-theirs"), "").unwrap();
+    bootway_report::sweep_run(&dir).unwrap();
+    assert_eq!(all().len(), before.len() + 1);
+}
+
+#[test]
 fn files_are_named_by_their_place_in_the_run() {
     let (_guard, dir) = scratch();
     let catalogue = Catalogue::new(&dir);
