@@ -117,8 +117,7 @@ pub(crate) fn record_by(
     let session = work.open()?;
     let work = session.work();
     let started = style::now();
-    let before = work.runs().join("latest");
-    sweep_run(&before).map_err(|error| cannot_write(&before, &error))?;
+    sweep_runs(work).map_err(|error| cannot_write(&work.runs(), &error))?;
     let run_dir = new_run_dir(work, started)?;
     let sinks = sinks(&run_dir, args, color)?;
     let is_tier = selection.tier.is_some();
@@ -250,6 +249,18 @@ fn short(path: &Utf8Path) -> Utf8PathBuf {
     let here = std::env::current_dir().ok().and_then(|dir| Utf8PathBuf::from_path_buf(dir).ok());
     here.and_then(|here| path.strip_prefix(here).ok().map(Utf8Path::to_owned))
         .unwrap_or_else(|| path.to_owned())
+}
+
+/// Removes what runs left half-written that were killed since the last one that came to its end, which `latest` leads to.
+fn sweep_runs(work: &Work) -> std::io::Result<()> {
+    let latest = fs_err::read_link(work.runs().join("latest")).unwrap_or_default();
+    for entry in work.runs().read_dir_utf8()? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() && entry.file_name() >= latest.to_string_lossy().as_ref() {
+            sweep_run(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// A directory for this run; the second run of one second gets a number.

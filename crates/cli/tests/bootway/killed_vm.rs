@@ -68,6 +68,26 @@ fn a_stopped_or_killed_run_leaves_no_guest_no_socket_and_no_scratch_file() {
     bystander.wait().unwrap();
 }
 
+/// Whoever is killed while the facts of its guest are written leaves a part of them, and no run looks at it any more.
+#[test]
+fn what_a_killed_run_left_in_its_record_is_removed_by_the_next() {
+    let project = Project::new(
+        "[[phase]]\nname = \"all\"\n[[phase.step]]\nname = \"t\"\ntree = { from = [\"./root\"] }\n",
+    );
+    project.write("root/a", "a");
+    let build = ["build", "test.plan.toml"];
+    // The first run of all, and one behind a run that came to its end.
+    for killed in ["20260101T000000Z", "29990101T000000Z"] {
+        let left = project.write(
+            &format!(".bootway/test/runs/{killed}/kept/boots/.partial-metadata"),
+            "{\"generated_at\": \"2026",
+        );
+        let run = project.bootway(&build);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert!(!left.exists() && left.parent().unwrap().exists(), "{left}");
+    }
+}
+
 /// Numbers of events after which a run is stopped: each start of QEMU, and others that are spread over all.
 fn moments(log: &str) -> Vec<usize> {
     let all = log.lines().count();
