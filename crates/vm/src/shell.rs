@@ -197,17 +197,16 @@ pub(crate) fn typed(command: &str, marker: &str, encoding: Encoding) -> String {
         rest = after;
     }
     // A subshell, so that `exit` ends the command only; an empty input, so that it cannot eat what is typed next.
-    let run = r#"{ (eval "$_bwc"); echo " $?"; } 2>&1"#;
-    let end = r#"echo "$_bwm>""#;
-    let (trap, run) = match encoding {
-        // What a command printed is seen even if it has to be interrupted.
-        Encoding::Base64 => ("trap : INT; ", format!("{run} | {{ trap '' INT; base64; {end}; }}")),
+    let run = r#"(eval "$_bwc"); echo " $?"; } 2>&1"#;
+    // What a command printed is seen even if it has to be interrupted: only itself can be.
+    let run = match encoding {
+        Encoding::Base64 => format!("trap '' INT; : | {{ trap - INT; {run} | base64"),
         // What a program in the background prints belongs to its command, and to no other.
-        Encoding::Raw => ("", format!("{run} | {{ cat; {end}; }}")),
-        Encoding::Plain => ("trap : INT; ", format!("{run}; {end}")),
+        Encoding::Raw => format!(": | {{ {run} | cat"),
+        Encoding::Plain => format!("trap '' INT; : | {{ trap - INT; {run}"),
     };
     // All of it in a subshell: a command that kills its shell would else do so before the rest of its pipeline is there.
-    lines + &format!("echo \"<$_bwm\"; ({trap}: | {run})\n")
+    lines + &format!("echo \"<$_bwm\"; ({run}; echo \"$_bwm>\")\n")
 }
 
 /// Ends the command that runs: Ctrl-C.
