@@ -254,10 +254,12 @@ fn short(path: &Utf8Path) -> Utf8PathBuf {
 /// Removes what runs left half-written that were killed since the last one that came to its end, which `latest` leads to.
 fn sweep_runs(work: &Work) -> std::io::Result<()> {
     let latest = fs_err::read_link(work.runs().join("latest")).unwrap_or_default();
-    for entry in work.runs().read_dir_utf8()? {
+    for entry in fs_err::read_dir(work.runs())? {
         let entry = entry?;
-        if entry.file_type()?.is_dir() && entry.file_name() >= latest.to_string_lossy().as_ref() {
-            sweep_run(entry.path())?;
+        let Ok(run) = Utf8PathBuf::from_path_buf(entry.path()) else { continue }; // No run is called so.
+        let is_newer = run.file_name() >= Some(latest.to_string_lossy().as_ref());
+        if entry.file_type()?.is_dir() && is_newer {
+            sweep_run(&run)?;
         }
     }
     Ok(())

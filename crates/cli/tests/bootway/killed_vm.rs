@@ -1,6 +1,6 @@
 //! A run that boots guests, stopped or killed at any moment: nothing of it goes on, and nothing of it stays.
 
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::{ffi::OsStrExt as _, fs::FileTypeExt as _};
 
 use camino::Utf8Path;
 use rustix::process::{Pid, Signal, kill_process};
@@ -76,6 +76,9 @@ fn what_a_killed_run_left_in_its_record_is_removed_by_the_next() {
     );
     project.write("root/a", "a");
     let build = ["build", "test.plan.toml"];
+    // Somebody else's, by its name.
+    let strange = std::ffi::OsStr::from_bytes(b"\xFF");
+    fs_err::create_dir_all(project.path().join(".bootway/test/runs").as_std_path().join(strange)).unwrap();
     // The first run of all, and one behind a run that came to its end.
     for killed in ["20260101T000000Z", "29990101T000000Z"] {
         let left = project.write(
