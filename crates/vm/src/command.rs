@@ -62,6 +62,10 @@ pub enum Memory<'a> {
 const LIMIT: Duration = Duration::from_hours(24);
 
 /// Name of QEMU's control socket; relative, as a socket's path has at most 107 bytes.
+///
+/// QEMU waits there for us (`wait=on`) before it does anything else. Otherwise its main loop accepts us while the thread
+/// of its monitor takes the socket over, and now and then both do: what we say is then read by nobody, or by both at once
+/// (`docs/decisions/0023-qemu-waits-for-who-controls-it.md`).
 pub(crate) const SOCKET: &str = "qmp.sock";
 
 /// Name of the socket of the guest's port.
@@ -127,7 +131,7 @@ pub(crate) fn command(
         .arg("-smp")
         .arg(machine.cpus.to_string())
         .args(["-S", "-chardev"])
-        .arg(format!("socket,id=qmp,path={SOCKET},server=on,wait=off"))
+        .arg(format!("socket,id=qmp,path={SOCKET},server=on,wait=on"))
         .args(["-mon", "chardev=qmp,mode=control", "-action", "panic=none"])
         .args(["-device", only(machine.arch, "pvpanic", "pvpanic-pci"), "-device", "virtio-rng-pci"]);
     if let (Firmware::Uefi, Some(files)) = (machine.firmware, &host.firmware) {
@@ -328,7 +332,7 @@ mod tests {
     #[test]
     fn a_disk_starts_from_uefi() {
         let media = Media { images: vec![image("/out/a,b disk.img", Attach::Virtio)], ..Media::default() };
-        insta::assert_snapshot!(shown(Boot::Disk, &media, AccelKind::Tcg), @"cd /scratch/boots && TMPDIR=/scratch/boots qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel tcg,thread=multi -cpu max -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -display none -nic none -chardev stdio,id=console,signal=off -serial chardev:console -m 512M -smp 1 -S -chardev socket,id=qmp,path=qmp.sock,server=on,wait=off -mon chardev=qmp,mode=control -action panic=none -device pvpanic -device virtio-rng-pci -drive if=pflash,unit=0,format=raw,readonly=on,file=/fw/CODE.fd -drive if=pflash,unit=1,format=raw,file=vars.fd -drive if=none,id=disk0,format=qcow2,cache=unsafe,file=disk0.qcow2 -device virtio-blk-pci,drive=disk0,bootindex=0");
+        insta::assert_snapshot!(shown(Boot::Disk, &media, AccelKind::Tcg), @"cd /scratch/boots && TMPDIR=/scratch/boots qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel tcg,thread=multi -cpu max -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -display none -nic none -chardev stdio,id=console,signal=off -serial chardev:console -m 512M -smp 1 -S -chardev socket,id=qmp,path=qmp.sock,server=on,wait=on -mon chardev=qmp,mode=control -action panic=none -device pvpanic -device virtio-rng-pci -drive if=pflash,unit=0,format=raw,readonly=on,file=/fw/CODE.fd -drive if=pflash,unit=1,format=raw,file=vars.fd -drive if=none,id=disk0,format=qcow2,cache=unsafe,file=disk0.qcow2 -device virtio-blk-pci,drive=disk0,bootindex=0");
     }
 
     #[test]
@@ -339,7 +343,7 @@ mod tests {
             cmdline: Some("console=ttyS0 quiet".to_owned()),
             ..Media::default()
         };
-        insta::assert_snapshot!(shown(Boot::Kernel, &media, AccelKind::Kvm), @"cd /scratch/boots && TMPDIR=/scratch/boots qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel kvm -cpu host -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -display none -nic none -chardev stdio,id=console,signal=off -serial chardev:console -m 512M -smp 1 -S -chardev socket,id=qmp,path=qmp.sock,server=on,wait=off -mon chardev=qmp,mode=control -action panic=none -device pvpanic -device virtio-rng-pci -machine graphics=off -kernel /out/vmlinuz -initrd /out/initramfs.img -append 'console=ttyS0 quiet'");
+        insta::assert_snapshot!(shown(Boot::Kernel, &media, AccelKind::Kvm), @"cd /scratch/boots && TMPDIR=/scratch/boots qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel kvm -cpu host -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -display none -nic none -chardev stdio,id=console,signal=off -serial chardev:console -m 512M -smp 1 -S -chardev socket,id=qmp,path=qmp.sock,server=on,wait=on -mon chardev=qmp,mode=control -action panic=none -device pvpanic -device virtio-rng-pci -machine graphics=off -kernel /out/vmlinuz -initrd /out/initramfs.img -append 'console=ttyS0 quiet'");
     }
 
     #[test]
@@ -349,7 +353,7 @@ mod tests {
             cmdline: Some("console=ttyS0".to_owned()),
             ..Media::default()
         };
-        insta::assert_snapshot!(shown(Boot::Chromeos, &media, AccelKind::Tcg), @"cd /scratch/boots && TMPDIR=/scratch/boots qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel tcg,thread=multi -cpu max -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -display none -nic none -chardev stdio,id=console,signal=off -serial chardev:console -m 1024M -smp 1 -S -chardev socket,id=qmp,path=qmp.sock,server=on,wait=off -mon chardev=qmp,mode=control -action panic=none -device pvpanic -device virtio-rng-pci -vga std -drive if=none,id=disk0,format=qcow2,cache=unsafe,file=disk0.qcow2 -device qemu-xhci -device usb-storage,drive=disk0,removable=on --preconfig -kernel bzImage");
+        insta::assert_snapshot!(shown(Boot::Chromeos, &media, AccelKind::Tcg), @"cd /scratch/boots && TMPDIR=/scratch/boots qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel tcg,thread=multi -cpu max -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -display none -nic none -chardev stdio,id=console,signal=off -serial chardev:console -m 1024M -smp 1 -S -chardev socket,id=qmp,path=qmp.sock,server=on,wait=on -mon chardev=qmp,mode=control -action panic=none -device pvpanic -device virtio-rng-pci -vga std -drive if=none,id=disk0,format=qcow2,cache=unsafe,file=disk0.qcow2 -device qemu-xhci -device usb-storage,drive=disk0,removable=on --preconfig -kernel bzImage");
     }
 
     #[test]
@@ -409,7 +413,7 @@ mod tests {
         -machine memory-backend=pc.ram
         -smp 1
         -S
-        -chardev socket,id=qmp,path=qmp.sock,server=on,wait=off
+        -chardev socket,id=qmp,path=qmp.sock,server=on,wait=on
         -mon chardev=qmp,mode=control
         -action panic=none
         -device pvpanic

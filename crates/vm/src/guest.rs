@@ -28,22 +28,16 @@ mod talk;
 /// How often cancellation and time limits are looked at when the guest is silent.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// The same while QEMU starts, which takes 30 ms: nothing tells that its control socket is there.
-const START_PATIENCE: Duration = Duration::from_millis(5);
-
-/// The same while something is waited for that takes milliseconds, and that a socket tells, not the console.
+/// The same while something is waited for that takes milliseconds, and that a socket tells, not the console: QEMU itself
+/// as long as it starts.
 const HASTE: Duration = Duration::from_millis(1);
 
 /// QEMU needs 30 ms until it answers; a busy host is not a thousand times slower.
 const CONTROL_LIMIT: Duration = Duration::from_mins(1);
 
-/// One QEMU in a thousand greets, and never answers (seen with 7.2): it is started anew.
-const ANSWER_LIMIT: Duration = Duration::from_secs(15);
-
 /// A guest that runs, or has just ended.
 pub(crate) struct Guest<'a> {
     cx: &'a Cx<'a>,
-    cmd: Cmd,
     process: Box<dyn Process>,
     qmp: Qmp,
     /// The guest's port, if it has one.
@@ -60,8 +54,6 @@ pub(crate) struct Guest<'a> {
     unseen: Option<Turn>,
     /// Whether something is waited for that takes milliseconds.
     hasty: bool,
-    /// When this QEMU was started, which may not be the first.
-    launched: Instant,
     ansi: Ansi,
     console: Console,
     stderr: bootway_exec::Lines,
@@ -125,11 +117,12 @@ impl<'a> Guest<'a> {
         }
         let port = start.port.then(|| Port::new(cx.scratch)).transpose().map_err(VmError::io(cx.scratch))?;
         let tpm = start.tpm.then(|| Tpm::start(cx)).transpose()?;
-        let (process, qmp) = launch(cx, cmd, first)?;
+        let qmp = Qmp::new(cx.scratch, first).map_err(VmError::io(cx.scratch))?;
+        (cx.emit)(EventKind::Command { line: cmd.to_string() });
+        let process = cx.runner.spawn(cmd)?;
         let now = Instant::now();
         Ok(Self {
             cx,
-            cmd: cmd.clone(),
             process,
             qmp,
             port,
@@ -139,7 +132,6 @@ impl<'a> Guest<'a> {
             migration: None,
             unseen: None,
             hasty: start.restored,
-            launched: now,
             ansi: Ansi::default(),
             console: Console::default(),
             stderr: bootway_exec::Lines::default(),
@@ -192,27 +184,18 @@ impl<'a> Guest<'a> {
         if let Some(limit) = self.cx.limit.filter(|limit| *limit <= self.started.elapsed()) {
             return Err(VmError::StepLimit { limit });
         }
-        if !self.qmp.is_answering() {
-            if self.started.elapsed() >= CONTROL_LIMIT {
-                return Err(VmError::NoControl { limit: CONTROL_LIMIT });
-            }
-            if self.qmp.is_connected() && self.launched.elapsed() >= ANSWER_LIMIT {
-                self.launch_again()?;
-            }
+        let answers = self.qmp.is_answering();
+        if !answers && self.started.elapsed() >= CONTROL_LIMIT {
+            return Err(VmError::NoControl { limit: CONTROL_LIMIT });
         }
-        let patience = match (self.hasty, self.qmp.is_connected()) {
-            (true, _) => HASTE,
-            (false, true) => PATIENCE,
-            (false, false) => START_PATIENCE,
-        };
+        let patience = if self.hasty || !answers { HASTE } else { PATIENCE };
         let mut turn = Turn { text: self.hear_process(patience)?, ..Turn::default() };
         self.hear_control(&mut turn)?;
         self.ask();
         if let (Some(tpm), None) = (&mut self.tpm, self.ended) {
             tpm.watch(self.cx)?;
         }
-        // What is said to a QEMU that is started anew would be lost.
-        if let Some(port) = self.port.as_mut().filter(|_| self.qmp.is_answering()) {
+        if let Some(port) = &mut self.port {
             turn.port = port.read();
             if !turn.port.is_empty() {
                 self.hear();
@@ -281,21 +264,6 @@ impl<'a> Guest<'a> {
         }
     }
 
-    /// Starts QEMU anew, which has done nothing yet of what it was asked for: its guest has not begun.
-    fn launch_again(&mut self) -> Result<(), VmError> {
-        self.cx.note(format!(
-            "QEMU did not answer on its control socket for {}, and is started anew",
-            crate::boot::seconds(ANSWER_LIMIT)
-        ));
-        self.process.kill();
-        if self.tpm.is_some() {
-            self.tpm = Some(Tpm::start(self.cx)?);
-        }
-        (self.process, self.qmp) = launch(self.cx, &self.cmd, self.qmp.unanswered())?;
-        self.launched = Instant::now();
-        Ok(())
-    }
-
     /// Who switched the machine off, once somebody did.
     pub(crate) const fn off(&self) -> Option<&Cause> {
         self.off.as_ref()
@@ -340,11 +308,4 @@ impl<'a> Guest<'a> {
             },
         }
     }
-}
-
-/// Starts QEMU, which is asked for `first` as soon as it listens.
-fn launch(cx: &Cx<'_>, cmd: &Cmd, first: Vec<Request>) -> Result<(Box<dyn Process>, Qmp), VmError> {
-    let qmp = Qmp::new(cx.scratch, first).map_err(VmError::io(cx.scratch))?;
-    (cx.emit)(EventKind::Command { line: cmd.to_string() });
-    Ok((cx.runner.spawn(cmd)?, qmp))
 }

@@ -181,11 +181,6 @@ impl Qmp {
         self.open.push_back((self.counter, request));
     }
 
-    /// What was asked for and is not done, for another QEMU to do.
-    pub(crate) fn unanswered(&mut self) -> Vec<Request> {
-        self.open.drain(..).map(|(_, request)| request).collect()
-    }
-
     /// What was said since this was called last.
     pub(crate) fn messages(&mut self) -> Vec<Message> {
         self.connect();

@@ -16,7 +16,6 @@ mod chromebook;
 mod cpio;
 mod exact;
 mod files;
-mod mute;
 mod opened;
 mod picture;
 mod qcow2;

@@ -72,7 +72,7 @@ mod tests {
 
     /// A QEMU that does not begin, with a network.
     fn command(sandbox: &Sandbox<'_>) -> Cmd {
-        let control = ["-S", "-chardev", "socket,id=qmp,path=qmp.sock,server=on,wait=off", "-mon"];
+        let control = ["-S", "-chardev", "socket,id=qmp,path=qmp.sock,server=on,wait=on", "-mon"];
         let network = ["chardev=qmp,mode=control", "-netdev", "user,id=net0", "-device"];
         Cmd::new(Tool::QemuX86)
             .dir(sandbox.cx().scratch)

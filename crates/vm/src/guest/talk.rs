@@ -15,6 +15,9 @@ use crate::{
 /// What is kept of what QEMU says: enough for the error that it ends with.
 const STDERR_LIMIT: usize = 20;
 
+/// What QEMU says while it waits for who controls it, which is us: nobody is told. Source: QEMU, `chardev/char-socket.c`.
+const AWAITS_US: &str = ": info: QEMU waiting for connection on: ";
+
 impl Guest<'_> {
     /// Tells the lines of `text`; an error if one says that the guest will not get further.
     pub(crate) fn show(&mut self, text: &[u8]) -> Result<(), VmError> {
@@ -90,6 +93,9 @@ impl Guest<'_> {
 
     /// Tells a line of QEMU itself.
     pub(super) fn complain(&mut self, line: String) {
+        if line.contains(AWAITS_US) {
+            return;
+        }
         self.hear();
         if self.said.len() < STDERR_LIMIT {
             self.said.push(line.clone());
