@@ -103,6 +103,6 @@ impl Explain for LoadError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("name a plan: `bootway build PLAN.toml`".to_owned())
+        Some("name a plan that is there, such as `demo.plan.toml`".to_owned())
     }
 }

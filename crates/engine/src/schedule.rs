@@ -124,7 +124,6 @@ fn settle(run: &Run<'_>, state: &mut MutexGuard<'_, State<'_>>) -> bool {
         state.waiting.iter().enumerate().find_map(|(at, step)| Some((at, why_not(run, step, state)?)))
     {
         let step = state.waiting.remove(at);
-        (run.say)(Some(&step.id), EventKind::Started);
         let end = skip(run, step, reason);
         state.ends.insert(step.id.clone(), end);
         settled = true;

@@ -24,11 +24,10 @@ pub(crate) fn run_step(run: &Run<'_>, step: &Step, made: &Made, watch: &Watch) -
         watch.hear(&kind);
         (run.say)(Some(&step.id), kind);
     };
-    emit(EventKind::Started);
-    let work = run.machine.session.work();
-    if let Some(reason) = unmet(&step.common.requires, run.loaded, work) {
+    if let Some(reason) = unmet(&step.common.requires, run.loaded, run.machine.session.work()) {
         return skip(run, step, reason);
     }
+    emit(EventKind::Started);
     let end = match run.options.purpose {
         Purpose::Build => build_step(run, step, made, watch, &emit),
         Purpose::Fetch => fetch_step(run, step, watch, &emit),

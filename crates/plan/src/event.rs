@@ -27,7 +27,7 @@ pub struct Event {
 /// The facts there are.
 ///
 /// A step's events are `started`, then `cached` or anything else, then exactly one of `finished`, `skipped`,
-/// `failed`.
+/// `failed`. Of one that never began there is only the last: `skipped`, or `failed` in a plan that is strict about that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum EventKind {

@@ -31,7 +31,7 @@ fn no_plan_at_that_path() {
     exit code 3
     error: cannot read the plan `nowhere.plan.toml`
       caused by: failed to open file `nowhere.plan.toml`: No such file or directory (os error 2)
-      hint: name a plan: `bootway build PLAN.toml`
+      hint: name a plan that is there, such as `demo.plan.toml`
     ");
 }
 

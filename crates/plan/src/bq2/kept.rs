@@ -4,10 +4,10 @@
 //! reads it.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Map, Value};
 
-use super::{list, print::line, text_of};
+use super::{NEWEST, list, print::line, text_of};
 
 /// What the build plan said that a plan has no word for: `bootway plan --export bq2` says it again, and nothing else reads
 /// it.
@@ -16,10 +16,18 @@ use super::{list, print::line, text_of};
 #[schemars(rename = "BuildPlan")]
 pub(crate) struct Kept {
     /// The format of the build plan: 1 or 2.
+    #[serde(deserialize_with = "known_format")]
     pub(super) format: u32,
     /// Phases that were said in other words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     phase: Vec<KeptPhase>,
+}
+
+fn known_format<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    match u32::deserialize(from)? {
+        format @ 1..=NEWEST => Ok(format),
+        format => Err(D::Error::custom(format!("the format of a build plan is 1 or {NEWEST}, not {format}"))),
+    }
 }
 
 /// A phase of a build plan that was said in other words.
@@ -143,7 +151,7 @@ impl Kept {
     /// The end of a plan; nothing if there is nothing to be said.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
-        if self.format == super::NEWEST && self.phase.is_empty() {
+        if self.format == NEWEST && self.phase.is_empty() {
             return text;
         }
         text += &format!(

@@ -516,6 +516,11 @@ fn what_was_kept_gives_way_to_what_was_changed_since() {
     // And what no import writes is an error.
     let error = export_bq2(&text.replace("[bq2]\n", "[bq2]\nformt = 2\n")).unwrap_err();
     assert_snapshot!(error.to_string());
+    let error = export_bq2(&text.replace("[bq2]\nformat = 2", "[bq2]\nformat = 3")).unwrap_err();
+    assert_snapshot!(error.to_string(), @"
+    this plan cannot be exported
+    `bq2` is not what an import writes: the format of a build plan is 1 or 2, not 3
+    ");
 }
 
 /// Without what was kept, the plan is what comes back: every value that it has a word for.
