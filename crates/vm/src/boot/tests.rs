@@ -220,6 +220,12 @@ fn a_guest_is_booted_asked_rebooted_and_switched_off() {
     assert_eq!(passed.count(), 10, "{}", seen.checks());
     assert!(seen.console().iter().any(|line| line.ends_with("# seq 1 10000")));
     assert!(seen.console().contains(&"9999"), "the console shows what a command printed");
+    let complaints: Vec<_> = seen
+        .events
+        .iter()
+        .filter(|event| matches!(event, EventKind::Line { stream: Stream::Stderr, .. }))
+        .collect();
+    assert!(complaints.is_empty(), "QEMU has nothing to complain about: {complaints:?}");
 }
 
 #[test]
